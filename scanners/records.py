@@ -144,8 +144,16 @@ class UnitProfiles:
     frame: str  # "anchored", "identity" or "spectral"
     layer: int
     kind: str  # "units" or "heads"
-    views: Mapping[str, NDArray[np.float16]]  # view name -> (units, width), rows of unit length
-    signed: bool  # False: a view's rows are known up to sign only
+    views: Mapping[str, NDArray[np.float16]]  # view name -> (units, width)
+    units_total: int  # units the layer has; a fingerprint may hold or have read fewer
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorGeometry:
+    """Inner products of the anchor tokens' embedding rows: what whitens a profile, without the rows."""
+
+    slots: NDArray[np.int16]  # (anchors,) positions in the fixed anchor list, ascending
+    gram: Matrix  # (anchors, anchors), centred embeddings' inner products
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +190,7 @@ class Fingerprint:
     shape: Shape
     sketches: tuple[Sketch, ...]
     profiles: tuple[UnitProfiles, ...]
+    anchors: AnchorGeometry | None  # None: no tokenizer, or no token embedding
     file_sha256: tuple[str, ...]  # of the weight files, where known
     coverage: Coverage
     facts: Mapping[str, str] = field(default_factory=dict)  # e.g. tokenizer digest, dtypes, anchor count
