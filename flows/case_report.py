@@ -1,0 +1,1 @@
+"""Review cases as JSON documents and as text for a terminal."""

@@ -1,0 +1,95 @@
+"""Settings become concrete parts here and nowhere else: sources, register, catalogue, cases, snapshot."""
+
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from index.build import Snapshot, build_snapshot, open_snapshot
+from index.cases import Cases
+from scanners.sources.folder import FolderSource
+from sqlalchemy import Engine
+
+from flows import places
+from flows.settings import Settings
+from index.catalog import Catalog
+from index.ledger import Ledger
+from index.register import Register
+from index.store import connect, migrate
+from scanners.errors import UsageError
+from scanners.records import Outcome, RepoRevision
+from scanners.sources import Source
+from scanners.sources.huggingface import HuggingFaceSource
+
+SNAPSHOTS_KEPT = 3  # a run that started before the register grew goes on with the one it began with
+
+
+def open_source(settings: Settings, root: str) -> Source:
+    """The source at a root: ``hf://`` for the hub, ``file:///folder`` for a repository or a tree of them."""
+    folder = places.Place(root).folder
+    if folder is not None:
+        return FolderSource(folder)
+    token = settings.hf_token.get_secret_value() if settings.hf_token else None
+    return HuggingFaceSource(settings.hf_endpoint, token, timeout_seconds=settings.request_timeout_seconds)
+
+
+def revisions_at(settings: Settings, place: places.Place) -> list[RepoRevision]:
+    """What a SOURCE argument names: one pinned repository, or every repository of a folder."""
+    source = open_source(settings, place.root)
+    if place.repo is not None:
+        return [source.resolve(place.repo, place.revision)]
+    return list(source.revisions())
+
+
+def snapshot_at(path: str) -> Snapshot:
+    """The snapshot in a folder, memory-mapped."""
+    return open_snapshot(Path(path))
+
+
+@dataclass(frozen=True)
+class Home:
+    """The parts that share one database."""
+
+    settings: Settings
+
+    @cached_property
+    def engine(self) -> Engine:
+        self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        engine = connect(self.settings.database)
+        migrate(engine)
+        return engine
+
+    @cached_property
+    def register(self) -> Register:
+        return Register(self.engine)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        return Catalog(self.engine)
+
+    @cached_property
+    def cases(self) -> Cases:
+        return Cases(self.engine)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.engine)
+
+    def outcomes(self, run_id: int) -> list[Outcome]:
+        """Everything a run recorded."""
+        return list(self.catalog.outcomes(run_id))
+
+    def snapshot(self) -> str:
+        """The folder of the snapshot of the register as it is now, built if it is not there yet."""
+        if not self.register.list():
+            raise UsageError("nothing is registered yet: kinprint register SOURCE --name NAME")
+        folder = self.settings.snapshots / str(self.register.version())
+        if not folder.exists():
+            build_snapshot(self.register, folder)
+            self._prune()
+        return str(folder)
+
+    def _prune(self) -> None:
+        kept = sorted(self.settings.snapshots.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for folder in kept[SNAPSHOTS_KEPT:]:
+            shutil.rmtree(folder, ignore_errors=True)
