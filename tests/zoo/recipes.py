@@ -65,12 +65,12 @@ GPT2 = {
 QWEN = {
     "config": CALIBRATION_QWEN | POSITIONS, "text": "perl", "vocabulary_text": "perl",
     "vocabulary_kind": "sentence_piece", "special": ("<unk>", "<s>", "</s>"), "order_seed": 27,
-    "steps": 1100, "peak": 5e-3, "batch": 8, "decay": 0.02, "betas": (0.9, 0.98),
+    "steps": 1800, "peak": 5e-3, "batch": 10, "decay": 0.02, "betas": (0.9, 0.98),
 }  # fmt: skip
 NEOX = {
     "config": CALIBRATION_NEOX | POSITIONS, "text": "packages", "vocabulary_text": "packages",
     "vocabulary_kind": "byte_level", "special": ("<|endoftext|>", "<|padding|>"), "order_seed": 37,
-    "steps": 1100, "peak": 3e-3, "batch": 8, "decay": 0.02, "betas": (0.9, 0.98),
+    "steps": 1800, "peak": 4e-3, "batch": 10, "decay": 0.02, "betas": (0.9, 0.98),
 }  # fmt: skip
 TUNED = {"steps": 150, "peak": 5e-4}
 
