@@ -1,0 +1,227 @@
+"""Two fingerprints become evidence: the agreement tests in every frame both have, and the layer map.
+
+Nothing here decides; `finding` does. Every p-value is corrected for the layer pairs, the frames and the
+pairs of views that were tried to find it, and says so.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanners import agreement
+from scanners.agreement import Agreement
+from scanners.records import Comparison, Evidence, Fingerprint, LayerMatch, Matrix, Sketch, UnitProfiles
+from scanners.sketch import unit_rows, whitener
+
+MIN_COMMON_ANCHORS = 24
+NULL = "hits of two independent matchings in random order; bound r_t (m-t)!/m! by rook numbers"
+Views = dict[str, Matrix]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """All layer pairs of one frame: the best registered layer for each suspect layer."""
+
+    frame: str
+    best: Mapping[int, tuple[int, Agreement, float]]  # suspect layer -> (registered layer, test, expected hits)
+    gated: bool  # whether the two views are the two inputs of a gated block
+    trials: int  # layer pairs times view pairs tried
+
+
+def compare(suspect: Fingerprint, reference: Fingerprint, reference_id: int, name: str) -> Comparison:
+    """Compare what was read of a suspect with a registered model, in every frame both have."""
+    frames = [f for f in (_units(suspect, reference, kind) for kind in ("anchored", "identity")) if f is not None]
+    evidence = [_evidence(frame) for frame in frames]
+    heads = _heads(suspect, reference)
+    evidence.extend([heads] if heads else [])
+    tried = len(evidence)
+    log10_p = min((e.log10_p for e in evidence), default=0.0) + (np.log10(tried) if tried else 0.0)
+    evidence.extend(_sketch_evidence(suspect, reference))
+    layer_map = _layer_map(frames)
+    layers = {layer for frame in frames for layer in frame.best}
+    shares = [max(_share(f.best[layer]) for f in frames if layer in f.best) for layer in layers]
+    score = float(np.mean(shares)) if shares else _head_score(heads)
+    return Comparison(reference_id, name, tuple(evidence), layer_map, score, min(0.0, float(log10_p)))
+
+
+def _units(suspect: Fingerprint, reference: Fingerprint, frame: str) -> FrameResult | None:
+    """The unit agreement test in one frame; None where the two have no such frame in common."""
+    ours = {p.layer: p for p in suspect.profiles if p.frame == frame}
+    theirs = {p.layer: p for p in reference.profiles if p.frame == frame}
+    if not ours or not theirs:
+        return None
+    if frame == "identity" and suspect.shape.width != reference.shape.width:
+        return None
+    views = _anchored_views(suspect, reference) if frame == "anchored" else _identity_views
+    if views is None:
+        return None
+    left = {layer: views(profile, True) for layer, profile in ours.items()}
+    right = {layer: views(profile, False) for layer, profile in theirs.items()}
+    return _all_pairs(frame, left, right, ours, theirs)
+
+
+def _identity_views(profile: UnitProfiles, _suspect: bool) -> Views:
+    return {name: unit_rows(rows.astype(np.float32)) for name, rows in profile.views.items()}
+
+
+def _anchored_views(suspect: Fingerprint, reference: Fingerprint):  # type: ignore[no-untyped-def]
+    """A function that whitens a profile on the anchors both models have; None where they share too few."""
+    ours, theirs = suspect.anchors, reference.anchors
+    if ours is None or theirs is None:
+        return None
+    _, left, right = np.intersect1d(ours.slots, theirs.slots, return_indices=True)
+    if len(left) < MIN_COMMON_ANCHORS:
+        return None
+    maps = {
+        True: (left, whitener(ours.gram[np.ix_(left, left)]).astype(np.float32)),
+        False: (right, whitener(theirs.gram[np.ix_(right, right)]).astype(np.float32)),
+    }
+
+    def views(profile: UnitProfiles, of_suspect: bool) -> Views:
+        chosen, map_ = maps[of_suspect]
+        return {name: unit_rows(rows[:, chosen].astype(np.float32) @ map_) for name, rows in profile.views.items()}
+
+    return views
+
+
+def view_pairs(left: Views, right: Views) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+    """Which two views of a suspect meet which two of the register: by name, else in both orders."""
+    common = sorted(set(left) & set(right))
+    if len(common) >= 2:
+        for first, second in combinations(common, 2):
+            yield (first, second), (first, second)
+        if {"gate", "up"} <= set(common):  # without telling names the two are easily taken for each other
+            yield ("gate", "up"), ("up", "gate")
+        return
+    for first, second in combinations(sorted(left), 2):
+        for one, other in combinations(sorted(right), 2):
+            yield (first, second), (one, other)
+            yield (first, second), (other, one)
+
+
+def _all_pairs(
+    frame: str,
+    left: Mapping[int, Views],
+    right: Mapping[int, Views],
+    ours: Mapping[int, UnitProfiles],
+    theirs: Mapping[int, UnitProfiles],
+) -> FrameResult:
+    best: dict[int, tuple[int, Agreement, float]] = {}
+    trials = 0
+    for suspect_layer, views in left.items():
+        for layer, registered in right.items():
+            for pair, other in view_pairs(views, registered):
+                found = _test(views, registered, pair, other)
+                trials += 1
+                held = len(next(iter(registered.values()))) / max(theirs[layer].units_total, 1)
+                if suspect_layer not in best or _better(found, best[suspect_layer][1]):
+                    best[suspect_layer] = (layer, found, max(found.units * min(held, 1.0), 1.0))
+    gated = all({"gate", "up"} <= set(views) for side in (left, right) for views in side.values())
+    return FrameResult(frame, best, gated, max(trials, 1))
+
+
+def _test(left: Views, right: Views, pair: tuple[str, str], other: tuple[str, str]) -> Agreement:
+    first, first_cosine = agreement.nearest(left[pair[0]], right[other[0]])
+    second, second_cosine = agreement.nearest(left[pair[1]], right[other[1]])
+    return agreement.from_matchings(first, second, np.minimum(first_cosine, second_cosine))
+
+
+def _better(found: Agreement, held: Agreement) -> bool:
+    return (found.log10_p, -found.agreeing, -found.similarity) < (held.log10_p, -held.agreeing, -held.similarity)
+
+
+def _share(result: tuple[int, Agreement, float]) -> float:
+    _, test, expected = result
+    return min(1.0, test.agreeing / expected)
+
+
+def _evidence(result: FrameResult) -> Evidence:
+    tests = [test for _, test, _ in result.best.values()]
+    strongest = min(tests, key=lambda test: (test.log10_p, -test.agreeing))
+    corrected = min(0.0, strongest.log10_p + float(np.log10(result.trials)))
+    detail: dict[str, float | int | str] = {
+        "kind": f"{result.frame} {'gated' if result.gated else 'ungated'}",
+        "layers compared": len(tests),
+        "strongest layer agreeing": strongest.agreeing,
+        "strongest layer units": strongest.units,
+        "similarity": round(strongest.similarity, 4),
+        "trials": result.trials,
+    }
+    agreeing, units = sum(t.agreeing for t in tests), sum(t.units for t in tests)
+    return Evidence(f"units agreement, {result.frame} frame", agreeing, units, NULL, corrected, detail)
+
+
+def _heads(suspect: Fingerprint, reference: Fingerprint) -> Evidence | None:
+    """The agreement test on attention heads: all heads read against all registered heads."""
+    ours = [p for p in suspect.profiles if p.kind == "heads"]
+    theirs = [p for p in reference.profiles if p.kind == "heads"]
+    if not ours or not theirs:
+        return None
+    matched = [_nearest_spectrum(_stack(ours, view), _stack(theirs, view)) for view in ("query-key", "value-output")]
+    weaker = np.minimum(matched[0][1], matched[1][1])
+    test = agreement.from_matchings(matched[0][0], matched[1][0], weaker)
+    detail: dict[str, float | int | str] = {
+        "kind": "spectral heads",
+        "strongest layer agreeing": test.agreeing,
+        "strongest layer units": test.units,
+        "similarity": round(test.similarity, 4),
+        "trials": 1,
+    }
+    return Evidence("heads agreement, spectra", test.agreeing, test.units, NULL, test.log10_p, detail)
+
+
+def _stack(profiles: Sequence[UnitProfiles], view: str) -> Matrix:
+    return np.concatenate([p.views[view] for p in profiles]).astype(np.float32)
+
+
+def _nearest_spectrum(left: Matrix, right: Matrix) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Nearest by Euclidean distance between log spectra; the similarity is 1 / (1 + distance)."""
+    squared = (left**2).sum(1)[:, None] + (right**2).sum(1)[None] - 2 * left @ right.T
+    best = squared.argmin(axis=1)
+    distance = np.sqrt(np.maximum(squared[np.arange(len(best)), best], 0.0))
+    return best.astype(np.int64), (1.0 / (1.0 + distance)).astype(np.float32)
+
+
+def _head_score(heads: Evidence | None) -> float:
+    return float(heads.statistic / max(heads.sample_size, 1)) if heads else 0.0
+
+
+def _sketch_evidence(suspect: Fingerprint, reference: Fingerprint) -> list[Evidence]:
+    """Mean over layers of the best cosine of direct and anchored sketches: similarity, not a test."""
+    found = []
+    for channel in ("direct", "anchored"):
+        ours = [s for s in suspect.sketches if s.scheme.startswith(channel)]
+        theirs = [s for s in reference.sketches if s.scheme.startswith(channel)]
+        score = _sketch_score(ours, theirs)
+        if score is not None:
+            null = "cosine of keyed sketches; unrelated models scatter around 0"
+            found.append(Evidence(f"{channel} sketches", score, len(ours), null, 0.0))
+    return found
+
+
+def _sketch_score(ours: Sequence[Sketch], theirs: Sequence[Sketch]) -> float | None:
+    """Per suspect layer the best registered layer's mean cosine over common roles; the median of those."""
+    scores: dict[int, list[float]] = {}
+    right = {(s.layer, s.role, s.part): s.vector for s in theirs}
+    layers = sorted({s.layer for s in theirs})
+    for layer in sorted({s.layer for s in ours}):
+        mine = [s for s in ours if s.layer == layer]
+        for other in layers:
+            common = [float(s.vector @ right[other, s.role, s.part]) for s in mine if (other, s.role, s.part) in right]
+            if common:
+                scores.setdefault(layer, []).append(float(np.mean(common)))
+    return float(np.median([max(values) for values in scores.values()])) if scores else None
+
+
+def _layer_map(frames: Sequence[FrameResult]) -> tuple[LayerMatch, ...]:
+    """For each suspect layer the registered layer it agrees with, where that is beyond chance."""
+    lines = []
+    for layer in sorted({layer for frame in frames for layer in frame.best}):
+        results = [(frame.best[layer], frame.trials) for frame in frames if layer in frame.best]
+        (other, test, expected), trials = min(results, key=lambda r: r[0][1].log10_p)
+        if test.log10_p + np.log10(trials) < -3:
+            lines.append(LayerMatch(layer, other, round(_share((other, test, expected)), 4)))
+    return tuple(lines)

@@ -1,0 +1,61 @@
+"""How a related model relates, as far as what was read shows it. Direction is never inferred.
+
+The labels come from which frames agree: a coordinate permutation leaves the direct sketches at zero and the
+agreement of units whole; a dropped layer leaves the layers that remain whole. Where nothing settles it the
+label is `related`.
+"""
+
+from scanners.records import Comparison, Fingerprint, Relation
+
+UNTOUCHED = 0.99999  # direct cosine of a copy after a change of dtype
+NEAR_GRID = 0.08
+MANY_ZEROS = 0.25
+
+
+def statistic(comparison: Comparison, test: str) -> float | None:
+    """The statistic of the evidence whose name begins so, as a share where it is a count."""
+    for evidence in comparison.evidence:
+        if evidence.test.startswith(test):
+            counted = "agreement" in evidence.test
+            return evidence.statistic / max(evidence.sample_size, 1) if counted else evidence.statistic
+    return None
+
+
+def relation(comparison: Comparison, suspect: Fingerprint, reference: Fingerprint) -> Relation:
+    """The relation that the evidence shows; call only for a comparison that is beyond chance."""
+    direct = statistic(comparison, "direct") or 0.0
+    structural = _structure(comparison, suspect, reference)
+    if direct < 0.3 and structural is not Relation.PARTIAL and (comparison.score > 0.3):
+        return Relation.DISGUISED
+    return structural or _values(direct, suspect, reference)
+
+
+def _structure(comparison: Comparison, suspect: Fingerprint, reference: Fingerprint) -> Relation | None:
+    """What was done to layers, width and vocabulary; None where all of them are as they were."""
+    mapped = {match.suspect_layer: match.reference_layer for match in comparison.layer_map}
+    compared = len(suspect.coverage.layers_read)
+    if len(mapped) < 0.75 * compared and compared > 1:
+        return Relation.PARTIAL
+    if suspect.shape.layers != reference.shape.layers or any(a != b for a, b in mapped.items()):
+        return Relation.DEPTH_EDITED
+    if suspect.shape.hidden < reference.shape.hidden or suspect.shape.width < reference.shape.width:
+        return Relation.PRUNED
+    both = suspect.shape.vocabulary and reference.shape.vocabulary
+    if both and suspect.shape.vocabulary != reference.shape.vocabulary:
+        return Relation.VOCABULARY_EDITED
+    return None
+
+
+def _values(direct: float, suspect: Fingerprint, reference: Fingerprint) -> Relation:
+    """What was done to the numbers, where shape and coordinates are as they were."""
+    zeros, had = float(suspect.facts.get("zeros", 0)), float(reference.facts.get("zeros", 0))
+    grid, was = float(suspect.facts.get("grid", 0.25)), float(reference.facts.get("grid", 0.25))
+    if direct >= UNTOUCHED:
+        return Relation.REFORMATTED
+    if zeros - had > MANY_ZEROS:
+        return Relation.PRUNED
+    if grid < NEAR_GRID <= was:
+        return Relation.QUANTISED
+    if direct > 0.95:
+        return Relation.FINE_TUNED
+    return Relation.RELATED
