@@ -143,7 +143,9 @@ def _understood() -> Iterator[None]:
     except HFValidationError as error:
         raise SourceError(Reason.NOT_FOUND, f"no such repository can be: {error}") from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, httpx2.HTTPError) as error:
-        raise SourceError(Reason.SERVER_ERROR, f"the hub's answer is not understood: {error!r:.200}") from error
+        raise SourceError(
+            Reason.SERVER_ERROR, f"the hub's answer is not understood: {error!r:.200}"
+        ) from error
 
 
 def _revision(model: ModelInfo) -> RepoRevision:

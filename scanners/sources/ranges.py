@@ -81,7 +81,9 @@ class RangeReader:
 
     def _ask(self, location: Location, span: ByteRange) -> httpx2.Response:
         headers = {"range": f"bytes={span.start}-{span.stop - 1}", **self._token_for(location.url)}
-        return self._client.send(self._client.build_request("GET", location.url, headers=headers), stream=True)
+        return self._client.send(
+            self._client.build_request("GET", location.url, headers=headers), stream=True
+        )
 
     def _token_for(self, url: httpx2.URL) -> dict[str, str]:
         return self._authorization if origin(url) == self._origin else {}
@@ -122,7 +124,9 @@ def _pin(
 ) -> Location:
     commit = response.headers.get("x-repo-commit")
     if commit != revision.commit:
-        raise SourceError(Reason.REVISION_MOVED, f"{path} was asked for at {revision.commit}, came of {commit}")
+        raise SourceError(
+            Reason.REVISION_MOVED, f"{path} was asked for at {revision.commit}, came of {commit}"
+        )
     claimed = "content-length" if response.status_code == 200 else "x-linked-size"
     size = response.headers.get(claimed, "")
     if not (size.isascii() and size.isdigit() and len(size) < 19):

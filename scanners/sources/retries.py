@@ -11,11 +11,11 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
 
 
-def retrying(attempts: int, first_wait_seconds: float = FIRST_WAIT_SECONDS) -> Retrying:
+def retrying(attempts: int, firstwait_seconds: float = FIRST_WAIT_SECONDS) -> Retrying:
     """Up to ``attempts`` tries in all; the last error is raised as it came."""
 
     def wait(state: RetryCallState) -> float:
-        return _wait_seconds(state, first_wait_seconds)
+        return wait_seconds(state, firstwait_seconds)
 
     return Retrying(
         retry=retry_if_exception_type(TransientError),
@@ -25,7 +25,7 @@ def retrying(attempts: int, first_wait_seconds: float = FIRST_WAIT_SECONDS) -> R
     )
 
 
-def _wait_seconds(state: RetryCallState, first: float) -> float:
+def wait_seconds(state: RetryCallState, first: float) -> float:
     """Exponential with full jitter; at least as long as the hub asks, at most a minute."""
     growing = first * 2 ** (state.attempt_number - 1)
     jittered = random.uniform(growing / 2, growing)  # noqa: S311 - spreads load, guards nothing

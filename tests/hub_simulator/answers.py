@@ -120,6 +120,8 @@ class Transmission:
             _reset(scope["transport"])
         elif kind == "slow_drip":
             for byte in b"".join(self.answer.chunks(size)):
+                if scope["transport"].is_closing():
+                    return
                 await self._send(send, bytes([byte]))
                 await asyncio.sleep(self.fault.seconds if self.fault else 0)
         elif kind == "endless_body":

@@ -12,9 +12,8 @@ from typing import Any
 
 LFS_BYTES = 10 * 1024 * 1024
 # What the hub's own .gitattributes sends to LFS whatever its size.
-LFS_SUFFIXES = frozenset(
-    ".safetensors .bin .pt .pth .ckpt .pkl .gguf .onnx .h5 .msgpack .npz .npy .nemo .model .zip .tar".split()
-)
+_LFS = "safetensors bin pt pth ckpt pkl gguf onnx h5 msgpack npz npy nemo model zip tar"
+LFS_SUFFIXES = frozenset(f".{name}" for name in _LFS.split(" "))
 HIDDEN = frozenset({".hub.json", ".hub", ".git"})
 
 

@@ -58,7 +58,11 @@ def test_the_command_line_of_the_client_downloads(hub: Hub, tmp_path: Path) -> N
     command = Path(sys.executable).with_name("hf")
     arguments = ["download", "owner/name", "--local-dir", str(tmp_path / "out")]
     subprocess.run(
-        [command, *arguments], env={**os.environ, **quiet, **places}, check=True, capture_output=True, timeout=60
+        [command, *arguments],
+        env={**os.environ, **quiet, **places},
+        check=True,
+        capture_output=True,
+        timeout=60,
     )
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == CONTENT
 

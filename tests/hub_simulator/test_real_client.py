@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import numpy as np
@@ -44,10 +45,17 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def hub(root: Path) -> Iterator[Hub]:
+@pytest.fixture(scope="module")
+def running(root: Path) -> Iterator[Hub]:
     with running_hub(root, page_size=3) as hub:
         yield hub
+
+
+@pytest.fixture
+def hub(running: Hub) -> Hub:
+    running.control.behave()
+    running.control.reset_counters()
+    return running
 
 
 @pytest.fixture
@@ -57,7 +65,10 @@ def api(hub: Hub) -> HfApi:
 
 def test_the_listing_comes_newest_first_over_all_its_pages(api: HfApi, hub: Hub) -> None:
     models = list(api.list_models(sort="last_modified", expand=["sha", "lastModified", "gated", "tags"]))
-    assert [model.id for model in models[1:]] == [*(f"owner/model-{d}" for d in range(7, 0, -1)), "owner/gated"]
+    assert [model.id for model in models[1:]] == [
+        *(f"owner/model-{d}" for d in range(7, 0, -1)),
+        "owner/gated",
+    ]
     assert models[0].tags == ["base_model:owner/model-1"]
     assert models[-1].gated == "auto"
     assert all(len(model.sha or "") == 40 for model in models)
@@ -122,7 +133,7 @@ def test_files_can_be_asked_for_by_name(api: HfApi) -> None:
 
 
 def test_downloads_are_the_files(hub: Hub, root: Path, tmp_path: Path) -> None:
-    options = {"endpoint": hub.url, "token": False}
+    options: dict[str, Any] = {"endpoint": hub.url, "token": False}
     for name in ("config.json", "model.safetensors"):
         path = hf_hub_download("owner/model-2", name, cache_dir=tmp_path / "cache", **options)
         assert Path(path).read_bytes() == (root / "owner/model-2" / name).read_bytes()
@@ -143,7 +154,7 @@ def test_the_client_reads_as_from_a_file_system(hub: Hub, root: Path) -> None:
 
 
 def test_gated_files_open_with_the_token_only_and_the_storage_never_sees_it(hub: Hub, tmp_path: Path) -> None:
-    ask = {"repo_id": "owner/gated", "filename": "model.safetensors", "endpoint": hub.url}
+    ask: dict[str, Any] = {"repo_id": "owner/gated", "filename": "model.safetensors", "endpoint": hub.url}
     with pytest.raises(GatedRepoError):
         hf_hub_download(**ask, token=False, cache_dir=tmp_path)
     with pytest.raises(GatedRepoError):
