@@ -16,10 +16,9 @@ from prefect import task
 
 from flows import progress
 from flows.cluster import session
-from flows.examine import SCHEMES
 from flows.fan_out import FanOut
 from flows.settings import Settings
-from flows.wiring import Home
+from flows.wiring import Home, weight_hashes
 from scanners.records import Finding, Outcome, RepoRevision
 
 
@@ -30,6 +29,7 @@ class Order:
     kind: str  # "nightly" or "scan"
     root: str
     budget: str
+    schemes: str  # the names of all sketch schemes
     register_version: int
     snapshot: str  # path of the folder
     extra: Mapping[str, Any]  # what else tells two runs apart, e.g. the limit of a listing
@@ -40,7 +40,7 @@ class Order:
         return {
             "root": self.root,
             "budget": self.budget,
-            "schemes": SCHEMES,
+            "schemes": self.schemes,
             "register_version": self.register_version,
             **self.extra,
         }
@@ -48,8 +48,15 @@ class Order:
 
 def order(home: Home, kind: str, root: str, budget: str | None, **extra: Any) -> Order:
     """An order against the register as it is now; raises UsageError where nothing is registered."""
-    snapshot = home.snapshot()
-    return Order(kind, root, budget or home.settings.budget, home.register.version(), snapshot, extra)
+    return Order(
+        kind=kind,
+        root=root,
+        budget=budget or home.settings.budget,
+        schemes=home.schemes.name,
+        register_version=home.register.version(),
+        snapshot=home.snapshot(),
+        extra=extra,
+    )
 
 
 def carry_out(home: Home, run_id: int, what: Order) -> None:
@@ -72,7 +79,7 @@ def _batch_key(_context: object, inputs: Mapping[str, Any]) -> str:
     """A batch that is complete under the same run and the same code is not done again by a retried flow."""
     names = "\n".join(subject.uri for subject in inputs["subjects"])
     digest = hashlib.sha256(names.encode()).hexdigest()[:16]
-    return f"scan_batch-{inputs['run_id']}-{digest}-{version('kinprint')}-{SCHEMES}"
+    return f"scan_batch-{inputs['run_id']}-{digest}-{version('kinprint')}"
 
 
 @task(
@@ -87,11 +94,11 @@ def scan_batch(run_id: int, subjects: Sequence[RepoRevision], what: Order) -> di
     """Some hundred subjects: their outcomes into the catalogue, their findings into cases; returns counts."""
     settings = Settings()
     home = Home(settings)
-    fan_out = FanOut(settings, what.root, what.snapshot, what.budget)
+    fan_out = FanOut(settings, what.root, what.snapshot, home.schemes, what.budget)
     counts: Counter[str] = Counter()
     with session(settings):
         for subject, outcome in _known_or_new(home, what, fan_out, subjects):
-            record(home, run_id, subject, outcome)
+            record(home, run_id, what.root, subject, outcome)
             counts[type(outcome).__name__] += 1
     return dict(counts)
 
@@ -102,7 +109,7 @@ def _known_or_new(
     """Each subject's outcome: the one on record for the same bytes and question, or a new one."""
     unseen = []
     for subject in subjects:
-        known = home.catalog.earlier(subject, SCHEMES, what.register_version, what.budget)
+        known = home.catalog.earlier(subject, what.schemes, what.register_version, what.budget)
         if known is None:
             unseen.append(subject)
         else:
@@ -110,9 +117,9 @@ def _known_or_new(
     yield from fan_out.outcomes(unseen)
 
 
-def record(home: Home, run_id: int, subject: RepoRevision, outcome: Outcome) -> None:
+def record(home: Home, run_id: int, root: str, subject: RepoRevision, outcome: Outcome) -> None:
     """The case first, then the outcome: killed between the two, the next run opens the same case again."""
     if isinstance(outcome, Finding):
-        home.cases.open(outcome)
+        home.cases.open(outcome, weight_hashes(home.settings, root, subject))
     home.catalog.record(run_id, subject, outcome)
     progress.listener().done(subject, outcome)

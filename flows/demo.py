@@ -22,7 +22,7 @@ OWNER = "Northwind Lab"
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the demonstration came to: the night's run, and every repository that came out other than built."""
+    """What the demonstration came to: the night's run, and which repositories came out other than built."""
 
     run_id: int
     wrong: tuple[str, ...]

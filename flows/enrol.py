@@ -18,7 +18,7 @@ def enrol(source: str, name: str, owner: str = "", role: Role = "protected") -> 
     place = parse(source)
     subject = _only(source, revisions_at(home.settings, place))
     with session(home.settings):
-        fingerprint = whole_fingerprint(subject, place.root, home.settings)
+        fingerprint = whole_fingerprint(subject, place.root, home.schemes, home.settings)
     model = home.register.add(name, owner or home.settings.actor, role, fingerprint)
     home.snapshot()
     return model.id

@@ -6,7 +6,7 @@ subject can stop a run.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from flows.settings import Settings
 from flows.tasks import enrol_one, examine_one
 from scanners.errors import CannotLook, Reason, TransientError
 from scanners.records import Fingerprint, Outcome, RepoRevision, Skipped
+from scanners.schemes import Schemes
 
 RETRIES = 2  # of one subject, after a worker's death or a transient error
 
@@ -27,8 +28,10 @@ class FanOut:
 
     settings: Settings
     root: str
-    snapshot: str
+    snapshot: str  # path of the folder
+    schemes: Schemes
     budget: str
+    look: Callable[..., Outcome] = examine_one
     running: dict[Any, tuple[RepoRevision, float]] = field(default_factory=dict)
 
     def outcomes(self, subjects: Iterable[RepoRevision]) -> Iterator[tuple[RepoRevision, Outcome]]:
@@ -41,8 +44,9 @@ class FanOut:
             yield self._next()
 
     def _submit(self, subject: RepoRevision) -> None:
-        task = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=[TransientError])(examine_one)
-        reference = task.remote(subject, self.root, self.snapshot, self.budget, self.settings)
+        task = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=[TransientError])(self.look)
+        how = (self.root, self.snapshot, self.schemes, self.budget, self.settings)
+        reference = task.remote(subject, *how)
         self.running[reference] = (subject, time.monotonic() + self.settings.subject_timeout_seconds)
 
     def _next(self) -> tuple[RepoRevision, Outcome]:
@@ -80,11 +84,11 @@ def _skipped(subject: RepoRevision, reason: Reason, detail: str) -> Skipped:
     return Skipped(subject.uri, reason.value, detail)
 
 
-def whole_fingerprint(subject: RepoRevision, root: str, settings: Settings) -> Fingerprint:
+def whole_fingerprint(subject: RepoRevision, root: str, schemes: Schemes, settings: Settings) -> Fingerprint:
     """Enrol's one task: the whole fingerprint; raises CannotLook, typed, as the worker raised it."""
     task = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=[TransientError])(enrol_one)
     try:
-        fingerprint: Fingerprint = ray.get(task.remote(subject, root, settings))
+        fingerprint: Fingerprint = ray.get(task.remote(subject, root, schemes, settings))
     except RayTaskError as error:
         raise error.cause from None
     except RayError as error:

@@ -10,15 +10,18 @@ from flows.examine import enrol_fingerprint, examine
 from flows.settings import Settings
 from flows.wiring import open_source, snapshot_at
 from scanners.records import Fingerprint, Outcome, RepoRevision
+from scanners.schemes import Schemes
 
 _snapshot = lru_cache(maxsize=1)(snapshot_at)  # memory-mapped, once for each worker process
 
 
-def examine_one(subject: RepoRevision, root: str, snapshot: str, budget: str, settings: Settings) -> Outcome:
+def examine_one(
+    subject: RepoRevision, root: str, snapshot: str, schemes: Schemes, budget: str, settings: Settings
+) -> Outcome:
     """Look at one revision against the snapshot at a path; raises TransientError when a retry may help."""
-    return examine(subject, open_source(settings, root), _snapshot(snapshot), budget)
+    return examine(subject, open_source(settings, root), _snapshot(snapshot), schemes, budget)
 
 
-def enrol_one(subject: RepoRevision, root: str, settings: Settings) -> Fingerprint:
+def enrol_one(subject: RepoRevision, root: str, schemes: Schemes, settings: Settings) -> Fingerprint:
     """The whole fingerprint of one revision, for the register; raises CannotLook."""
-    return enrol_fingerprint(subject, open_source(settings, root))
+    return enrol_fingerprint(subject, open_source(settings, root), schemes)

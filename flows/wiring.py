@@ -1,26 +1,29 @@
 """Settings become concrete parts here and nowhere else: sources, register, catalogue, cases, snapshot."""
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from index.build import Snapshot, build_snapshot, open_snapshot
-from index.cases import Cases
-from scanners.sources.folder import FolderSource
 from sqlalchemy import Engine
 
 from flows import places
 from flows.settings import Settings
+from index.cases import Cases
 from index.catalog import Catalog
 from index.ledger import Ledger
 from index.register import Register
 from index.store import connect, migrate
-from scanners.errors import UsageError
-from scanners.records import Outcome, RepoRevision
+from scanners.errors import CannotLook, UsageError
+from scanners.records import Finding, Outcome, RepoRevision
+from scanners.schemes import Schemes
 from scanners.sources import Source
+from scanners.sources.folder import FolderSource
 from scanners.sources.huggingface import HuggingFaceSource
 
+WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth", ".ckpt")
 SNAPSHOTS_KEPT = 3  # a run that started before the register grew goes on with the one it began with
 
 
@@ -39,6 +42,15 @@ def revisions_at(settings: Settings, place: places.Place) -> list[RepoRevision]:
     if place.repo is not None:
         return [source.resolve(place.repo, place.revision)]
     return list(source.revisions())
+
+
+def weight_hashes(settings: Settings, root: str, subject: RepoRevision) -> list[str]:
+    """The SHA-256 of each weight file, as far as the listing knows them; empty where it does not answer."""
+    try:
+        files = open_source(settings, root).files(subject)
+    except CannotLook:
+        return []
+    return [file.sha256 for file in files if file.sha256 and file.path.endswith(WEIGHTS)]
 
 
 def snapshot_at(path: str) -> Snapshot:
@@ -75,9 +87,21 @@ class Home:
     def ledger(self) -> Ledger:
         return Ledger(self.engine)
 
+    @cached_property
+    def schemes(self) -> Schemes:
+        """The sketch schemes under this deployment's key."""
+        return Schemes(self.settings.key_bytes())
+
     def outcomes(self, run_id: int) -> list[Outcome]:
         """Everything a run recorded."""
         return list(self.catalog.outcomes(run_id))
+
+    def case_ids(self, outcomes: Iterable[Outcome]) -> dict[str, int]:
+        """The case of each finding, by the uri of its subject."""
+        wanted = {outcome.subject.uri for outcome in outcomes if isinstance(outcome, Finding)}
+        cases = self.cases.list() if wanted else []
+        uris = ((finding.subject.uri, case.id) for case in cases for finding in case.findings)
+        return {uri: case_id for uri, case_id in uris if uri in wanted}
 
     def snapshot(self) -> str:
         """The folder of the snapshot of the register as it is now, built if it is not there yet."""

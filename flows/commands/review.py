@@ -19,12 +19,12 @@ def list_cases(
     status: Annotated[str | None, typer.Option(help="open, assigned, closed, ...; all without it")] = None,
     as_json: Json = False,
 ) -> int:
-    """The cases, oldest first."""
+    """The cases, the strongest first."""
     from flows import case_report
     from flows.wiring import Home
 
-    cases = list(Home(_settings(context)).cases.list(status))
-    answer({"cases": [case_report.line(case) for case in cases]}, case_report.table(cases), as_json)
+    lines = [case_report.line(case) for case in Home(_settings(context)).cases.list(status)]
+    answer({"cases": lines}, case_report.table(lines), as_json)
     return 0
 
 
@@ -49,14 +49,13 @@ def decide(
     note: Annotated[str, typer.Option(help="For whoever reads it later.")] = "",
     as_json: Json = False,
 ) -> int:
-    """Close a case with an outcome and its reasons; an outcome that accuses needs a second reviewer."""
+    """Decide a case as KINPRINT_ACTOR, with reasons; an outcome that accuses needs two people."""
     from flows import case_report
     from flows.wiring import Home
 
     settings = _settings(context)
-    cases = Home(settings).cases
-    cases.decide(case, outcome, tuple(reason), settings.actor, note)
-    document = case_report.line(cases.get(case))
+    decided = Home(settings).cases.decide(case, outcome, reason, settings.actor, note)
+    document = case_report.line(decided)
     answer(document, f"case {case}: {document['status']}", as_json)
     return 0
 
