@@ -187,6 +187,7 @@ cases = Table(
     _required("repo", Printable),
     _required("status", String(32), index=True),
     Column("outcome", String(32)),
+    _required("disagreement", Boolean),
     _required("opened_at", Time),
     _required("updated_at", Time),
     Index(
@@ -219,7 +220,7 @@ case_activities = Table(
     _required("case_id", BigId, ForeignKey("cases.id"), index=True),
     _required("at", Time),
     _required("actor", Printable),
-    _required("automated", Boolean(create_constraint=False)),
+    _required("automated", Boolean),
     Column("previous", String(32)),
     _required("status", String(32)),
     Column("outcome", String(32)),  # a decision's

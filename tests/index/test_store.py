@@ -85,8 +85,8 @@ def _an_activity(connection: object) -> None:
     now = "CURRENT_TIMESTAMP"
     connection.execute(  # type: ignore[attr-defined]
         text(
-            "INSERT INTO cases (id, suspect_key, source, repo, status, opened_at, updated_at) "
-            f"VALUES (1, '', '', '', 'open', {now}, {now})"
+            "INSERT INTO cases (id, suspect_key, source, repo, status, disagreement, opened_at, updated_at) "
+            f"VALUES (1, '', '', '', 'open', '0', {now}, {now})"
         )
     )
     connection.execute(  # type: ignore[attr-defined]

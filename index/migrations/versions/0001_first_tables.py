@@ -137,6 +137,7 @@ def _cases() -> None:
         _required("repo", sa.Text()),
         _required("status", Word),
         sa.Column("outcome", Word),
+        _required("disagreement", sa.Boolean()),
         _required("opened_at", Time),
         _required("updated_at", Time),
     )
