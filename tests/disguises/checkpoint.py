@@ -20,18 +20,18 @@ LAYOUTS = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors by name (float32 whatever the file held), config.json, tokenizer.json, and how to store them."""
+    """Tensors by name (float32 whatever the file held), what lies beside them, and how to store them."""
 
     tensors: dict[str, Array]
-    config: dict[str, Any]
-    tokenizer: dict[str, Any] | None = None
+    config: dict[str, Any]  # config.json
+    tokenizer: dict[str, Any] | None = None  # tokenizer.json
     dtype: str = "F32"  # a key of DTYPES, the default of ``save``
     shards: int = 1
     card: str | None = field(default=None, repr=False)  # README.md
 
     @property
     def layout(self) -> str:
-        """One of ``llama``, ``phi3``, ``mixtral``, ``gpt2``, ``neox``, ``bert``; raises KeyError on others."""
+        """One of ``llama``, ``phi3``, ``mixtral``, ``gpt2``, ``neox``, ``bert``; else KeyError."""
         return LAYOUTS[self.config["model_type"]]
 
     def save(self, folder: Path, dtype: str | None = None, shards: int | None = None) -> Path:
@@ -50,18 +50,15 @@ class Checkpoint:
 
 def load(folder: Path) -> Checkpoint:
     """Reads a checkpoint of one or many safetensors files; integer buffers are left out."""
-    tensors: dict[str, Array] = {}
-    dtype = "F32"
-    for path in sorted(folder.glob("*.safetensors")):
-        for name, (dtype, array) in _read_tensors(path).items():
-            tensors[name] = array.astype(np.float32)
+    paths = sorted(folder.glob("*.safetensors"))
+    stored = {name: pair for path in paths for name, pair in _read_tensors(path).items()}
     tokenizer, card = folder / "tokenizer.json", folder / "README.md"
     return Checkpoint(
-        tensors=tensors,
+        tensors={name: array.astype(np.float32) for name, (_, array) in stored.items()},
         config=json.loads((folder / "config.json").read_text()),
         tokenizer=json.loads(tokenizer.read_text(encoding="utf-8")) if tokenizer.exists() else None,
-        dtype=dtype,
-        shards=len(list(folder.glob("*.safetensors"))),
+        dtype=next(dtype for dtype, _ in stored.values()),
+        shards=len(paths),
         card=card.read_text(encoding="utf-8") if card.exists() else None,
     )
 

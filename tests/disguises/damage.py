@@ -24,7 +24,8 @@ def quantise(model: Checkpoint, bits: int, group: int = 32) -> Checkpoint:
         flat = np.pad(array.ravel(), (0, -array.size % group)).reshape(-1, group)
         step = np.abs(flat).max(axis=1, keepdims=True) / (2 ** (bits - 1) - 1)
         levels = np.round(flat / np.where(step > 0, step, 1))
-        return (levels * step).ravel()[: array.size].reshape(array.shape).astype(np.float32)
+        restored: Array = (levels * step).ravel()[: array.size].reshape(array.shape)
+        return restored
 
     return cast(_each_matrix(model, rounded), "F16")
 
@@ -34,7 +35,8 @@ def noise(model: Checkpoint, share: float, seed: int = 101) -> Checkpoint:
     rng = np.random.default_rng(seed)
 
     def noisy(array: Array) -> Array:
-        return array + share * array.std() * rng.standard_normal(array.shape, dtype=np.float32)
+        drawn: Array = rng.standard_normal(array.shape, dtype=np.float32)
+        return array + np.float32(share * array.std()) * drawn
 
     return _each(model, noisy)
 
@@ -50,11 +52,14 @@ def prune(model: Checkpoint, share: float) -> Checkpoint:
 
 
 def low_rank(model: Checkpoint, share: float) -> Checkpoint:
-    """Each matrix cut to ``share`` of its rank; of a large embedding's narrow side, like the others'."""
+    """Each matrix cut to ``share`` of its rank."""
 
     def cut(array: Array) -> Array:
-        left, values, right = np.linalg.svd(array, full_matrices=False)
-        kept = max(1, round(share * len(values)))
-        return ((left[:, :kept] * values[:kept]) @ right[:kept]).astype(np.float32)
+        if array.shape[0] < array.shape[1]:
+            return cut(array.T).T
+        kept = round(share * array.shape[1])
+        main = np.linalg.eigh(array.T @ array).eigenvectors[:, -kept:]  # right singular vectors, ascending
+        projected: Array = (array @ main) @ main.T
+        return projected
 
     return _each_matrix(model, cut)

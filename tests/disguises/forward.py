@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf, expit, softmax
 
-from tests.disguises.checkpoint import Checkpoint
+from tests.disguises.checkpoint import Array, Checkpoint
 from tests.disguises.layouts import unpack
 from tests.disguises.network import Block, Network
 from tests.disguises.traits import Traits, traits_of
@@ -53,11 +53,12 @@ def _block(block: Block, traits: Traits, states: Double) -> Double:
     return attended + _feed_forward(block, traits, _norm(before, traits, block.ffn_gain, block.ffn_shift))
 
 
-def _norm(states: Double, traits: Traits, gain: Double, shift: Double | None) -> Double:
+def _norm(states: Double, traits: Traits, gain: Array, shift: Array | None) -> Double:
     if traits.centred:
         states = states - states.mean(-1, keepdims=True)
     states = states / np.sqrt((states**2).mean(-1, keepdims=True) + traits.epsilon)
-    return states * gain + (0.0 if shift is None else shift)
+    scaled: Double = states * gain + (0.0 if shift is None else shift)
+    return scaled
 
 
 def _attention(block: Block, traits: Traits, states: Double) -> Double:
@@ -69,14 +70,14 @@ def _attention(block: Block, traits: Traits, states: Double) -> Double:
     if traits.causal:
         scores = np.where(np.tri(len(states), dtype=bool), scores, -np.inf)
     mixed = softmax(scores, axis=-1) @ value
-    written = np.einsum("nth,nhd->td", mixed, block.o)
+    written: Double = np.einsum("nth,nhd->td", mixed, block.o)
     return written if block.o_bias is None else written + block.o_bias
 
 
 def _projected(block: Block, name: str, states: Double) -> Double:
     """(heads, time, width of a head)."""
     bias = getattr(block, f"{name}_bias")
-    parts = np.einsum("td,nhd->nth", states, getattr(block, name))
+    parts: Double = np.einsum("td,nhd->nth", states, getattr(block, name))
     return parts if bias is None else parts + bias[:, None, :]
 
 
@@ -98,12 +99,12 @@ def _feed_forward(block: Block, traits: Traits, states: Double) -> Double:
         gate = states @ block.gate.T
         return (gate * expit(gate) * inner) @ block.down
     inner = inner if block.up_bias is None else inner + block.up_bias
-    exact = bool(traits.rotary_dims) or traits.post_norm  # GPT-2 alone takes the tanh approximation
-    written = _gelu(inner, exact) @ block.down
+    written = _gelu(inner, traits.exact_gelu) @ block.down
     return written if block.down_bias is None else written + block.down_bias
 
 
 def _gelu(inner: Double, exact: bool) -> Double:
-    if exact:
-        return inner * (1 + erf(inner / np.sqrt(2))) / 2
-    return inner * (1 + np.tanh(np.sqrt(2 / np.pi) * (inner + 0.044715 * inner**3))) / 2
+    """Of any shape, by the error function or by the approximation that GPT-2 was trained with."""
+    bend = erf(inner / np.sqrt(2)) if exact else np.tanh(np.sqrt(2 / np.pi) * (inner + 0.044715 * inner**3))
+    bent: Double = inner * (1 + bend) / 2
+    return bent

@@ -97,8 +97,10 @@ def _fuse_mixtral(block: Block, prefix: str) -> Tensors:
     for number in range(EXPERTS):
         expert = f"{prefix}block_sparse_moe.experts.{number}."
         tensors |= {
-            expert + "w1.weight": block.gate, expert + "w3.weight": block.up, expert + "w2.weight": block.down.T
-        }  # fmt: skip
+            expert + "w1.weight": block.gate,
+            expert + "w3.weight": block.up,
+            expert + "w2.weight": block.down.T,
+        }
     return tensors
 
 

@@ -6,9 +6,11 @@ units are the first. A map Q of the residual space is therefore ``x @ Q.T`` on e
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.disguises.checkpoint import Array
+
+Whole = TypeVar("Whole", "Block", "Network")
 
 RESIDUAL = (
     "attention_gain", "attention_shift", "q", "k", "v", "o", "o_bias",
@@ -79,9 +81,11 @@ class Network:
 
     @property
     def width(self) -> int:
-        return self.embedding.shape[1]
+        return int(self.embedding.shape[1])
 
 
-def mapped(whole: Any, names: tuple[str, ...], change: Callable[[Array], Array]) -> Any:
+def mapped(whole: Whole, names: tuple[str, ...], change: Callable[[Array], Array]) -> Whole:
+    """``whole`` with ``change`` applied to those of the named arrays that it has."""
     present = {name: getattr(whole, name) for name in names if getattr(whole, name) is not None}
-    return replace(whole, **{name: change(array) for name, array in present.items()})
+    changed: dict[str, Any] = {name: change(array) for name, array in present.items()}
+    return replace(whole, **changed)

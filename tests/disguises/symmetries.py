@@ -77,7 +77,8 @@ def permute_heads(model: Checkpoint, seed: int = 3) -> Checkpoint:
 
 def _through(maps: Array, array: Array) -> Array:
     """One (h, h) map a head on (heads, h) biases or (heads, h, d) weights."""
-    return np.einsum("nab,nb...->na...", maps, array)
+    mapped: Array = np.einsum("nab,nb...->na...", maps, array)
+    return mapped
 
 
 def _shared(maps: Array, block: Block) -> Array:
@@ -202,7 +203,7 @@ def _rotation(rng: Rng, width: int, centred: bool) -> Array:
     basis = np.linalg.qr(frame)[0].astype(np.float32)
     turn = np.eye(width, dtype=np.float32)
     turn[1:, 1:] = orthogonal(rng, width - 1)
-    return basis @ turn @ basis.T
+    return (basis @ turn @ basis.T).astype(np.float32)
 
 
 def rotate_residual(model: Checkpoint, seed: int = 8) -> Checkpoint:

@@ -15,6 +15,7 @@ class Traits:
     parallel: bool = False  # attention and feed-forward block side by side
     post_norm: bool = False  # norms after the sum, as in BERT
     causal: bool = True
+    exact_gelu: bool = True  # else the tanh approximation; no matter where there is a gate
 
 
 def _llama(config: dict[str, Any]) -> Traits:
@@ -23,7 +24,7 @@ def _llama(config: dict[str, Any]) -> Traits:
 
 
 def _gpt2(config: dict[str, Any]) -> Traits:
-    return Traits(True, config["layer_norm_epsilon"])
+    return Traits(True, config["layer_norm_epsilon"], exact_gelu=False)
 
 
 def _neox(config: dict[str, Any]) -> Traits:

@@ -43,7 +43,8 @@ def _droppable(tokenizer: Tokenizer, count: int, rng: np.random.Generator) -> se
             for token in tokenizer["model"]["vocab"]
             if token not in dropped | protected | needed and len(token) > 1 and not token.startswith("<0x")
         ]
-        dropped |= set(rng.permutation(leaves)[: max(1, min(count - len(dropped), len(leaves) // 2))].tolist())
+        some = min(count - len(dropped), len(leaves) // 2 + 1)
+        dropped |= set(rng.permutation(leaves)[:some].tolist())
     return dropped
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tests.disguises.checkpoint import Array, Checkpoint
 from tests.disguises.layouts import pack, unpack
@@ -25,7 +26,8 @@ def same_statistics(model: Checkpoint, seed: int = 201) -> Checkpoint:
     rng = np.random.default_rng(seed)
 
     def drawn(array: Array) -> Array:
-        return array.mean() + array.std() * rng.standard_normal(array.shape, dtype=np.float32)
+        normal: Array = rng.standard_normal(array.shape, dtype=np.float32)
+        return np.float32(array.mean()) + np.float32(array.std()) * normal
 
     return _each(model, drawn)
 
@@ -43,11 +45,18 @@ def same_spectra(model: Checkpoint, seed: int = 203) -> Checkpoint:
     def turned(array: Array) -> Array:
         if array.ndim != 2:
             return rng.permutation(array)
-        values = np.linalg.svd(array, compute_uv=False)
+        values = _singular_values(array)
         left, right = (_frame(rng, size, len(values)) for size in array.shape)
         return ((left * values) @ right.T).astype(np.float32)
 
     return _each(model, turned)
+
+
+def _singular_values(array: Array) -> NDArray[np.float64]:
+    """By the smaller Gram matrix, ten times as fast on wide matrices; ascending."""
+    narrow = (array if array.shape[0] < array.shape[1] else array.T).astype(np.float64)
+    values: NDArray[np.float64] = np.sqrt(np.clip(np.linalg.eigvalsh(narrow @ narrow.T), 0, None))
+    return values
 
 
 def _frame(rng: np.random.Generator, rows: int, columns: int) -> Array:
@@ -62,8 +71,8 @@ def with_copied_gains(model: Checkpoint, twin: Checkpoint) -> Checkpoint:
         replace(block, attention_gain=origin.attention_gain, ffn_gain=origin.ffn_gain)
         for origin, block in zip(source.blocks, body.blocks, strict=True)
     )
-    gains = {"final_gain": source.final_gain, "embedding_gain": source.embedding_gain}
-    return pack(replace(body, blocks=blocks, **gains), twin)
+    body = replace(body, blocks=blocks, final_gain=source.final_gain, embedding_gain=source.embedding_gain)
+    return pack(body, twin)
 
 
 STRANGERS: dict[str, Callable[[Checkpoint], Checkpoint]] = {
