@@ -1,7 +1,7 @@
 """A folder: one repository, or a tree of them such as owner/name/..., with the same exactness as a hub.
 
 A folder that holds a file is a repository, and everything below belongs to it. The root itself is one
-only if it holds weights; so a stray file beside the owners does not make one repository of the tree.
+only if it holds weights, or no folders; so a stray file beside the owners does not make one repository of the tree.
 
 The sizes and digests that a hub's listing gives are computed here. They are part of the listing, so
 ``usage`` counts a request for them but no bytes: bytes read are those that a scan asked for.
@@ -114,7 +114,9 @@ class FolderSource:
                 unseen += subfolders(folder)
 
     def _is_one_repository(self) -> bool:
-        return any(path.suffix.lower() in WEIGHT_SUFFIXES for path in self.root.iterdir())
+        inside = list(self.root.iterdir())
+        weights = any(path.suffix.lower() in WEIGHT_SUFFIXES for path in inside)
+        return weights or not any(path.is_dir() for path in inside)
 
     def _folder(self, repo: str) -> Path:
         if self._is_one_repository() and repo == self.root.name:

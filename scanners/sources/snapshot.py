@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from io import BufferedReader
+from pathlib import Path
 
 from scanners.errors import Reason, SourceError
 
