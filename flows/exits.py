@@ -33,7 +33,13 @@ class Exit(IntEnum):
 
 def complete(outcomes: Iterable[Outcome]) -> bool:
     """Whether everything that may hold weights was looked at."""
-    return not any(isinstance(outcome, Skipped) and outcome.reason not in _HARMLESS for outcome in outcomes)
+    return not any(_is_gap(outcome) for outcome in outcomes)
+
+
+def _is_gap(outcome: Outcome) -> bool:
+    if isinstance(outcome, Skipped):
+        return outcome.reason not in _HARMLESS
+    return isinstance(outcome, Finding) and outcome.verdict is Verdict.INCOMPLETE
 
 
 def found(outcomes: Iterable[Outcome], fail_on: FailOn) -> bool:

@@ -33,6 +33,10 @@ class FanOut:
     budget: str
     look: Callable[..., Outcome] = examine_one
     running: dict[Any, tuple[RepoRevision, float]] = field(default_factory=dict)
+    task: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.task = _remote(self.look)
 
     def outcomes(self, subjects: Iterable[RepoRevision]) -> Iterator[tuple[RepoRevision, Outcome]]:
         """Each subject with its outcome, in the order they finish."""
@@ -44,9 +48,8 @@ class FanOut:
             yield self._next()
 
     def _submit(self, subject: RepoRevision) -> None:
-        task = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=[TransientError])(self.look)
         how = (self.root, self.snapshot, self.schemes, self.budget, self.settings)
-        reference = task.remote(subject, *how)
+        reference = self.task.remote(subject, *how)
         self.running[reference] = (subject, time.monotonic() + self.settings.subject_timeout_seconds)
 
     def _next(self) -> tuple[RepoRevision, Outcome]:
@@ -61,6 +64,11 @@ class FanOut:
         ray.cancel(reference, force=True)
         seconds = self.settings.subject_timeout_seconds
         return subject, _skipped(subject, Reason.TIMEOUT, f"no outcome after {seconds:g} s")
+
+
+def _remote(look: Callable[..., Any]) -> Any:
+    """A core for each task; Ray tries again after a worker's death, and after a TransientError."""
+    return ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=[TransientError])(look)
 
 
 def result(subject: RepoRevision, reference: Any) -> Outcome:
@@ -86,9 +94,8 @@ def _skipped(subject: RepoRevision, reason: Reason, detail: str) -> Skipped:
 
 def whole_fingerprint(subject: RepoRevision, root: str, schemes: Schemes, settings: Settings) -> Fingerprint:
     """Enrol's one task: the whole fingerprint; raises CannotLook, typed, as the worker raised it."""
-    task = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=[TransientError])(enrol_one)
     try:
-        fingerprint: Fingerprint = ray.get(task.remote(subject, root, schemes, settings))
+        fingerprint: Fingerprint = ray.get(_remote(enrol_one).remote(subject, root, schemes, settings))
     except RayTaskError as error:
         raise error.cause from None
     except RayError as error:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from flows.places import HUB
 from flows.settings import Settings
 from flows.wiring import Home, open_source
+from index.build import open_snapshot
 from scanners.errors import KinprintError
 
 FRAGILE = ("prefect", "fastapi", "sqlalchemy", "ray", "huggingface-hub")  # pins that break silently
@@ -62,9 +63,10 @@ def stored(home: Home) -> Iterator[Check]:
     yield Check(
         "register", models > 0, f"{models} models", "" if models else "kinprint register SOURCE --name NAME"
     )
-    fresh = (home.settings.snapshots / str(home.register.version())).exists()
-    advice = "" if fresh or not models else "it is built by the next scan"
-    yield Check("index", fresh or not models, "fresh" if fresh else "not built for this register", advice)
+    if models:
+        index = open_snapshot(home.settings.snapshots)
+        fresh = index.register_version == home.register.version()
+        yield Check("index", fresh, index.generation, "" if fresh else "the next scan builds it anew")
     broken = next(iter(home.ledger.verify()), None)
     advice = "" if broken is None else "somebody altered the database: restore it and compare"
     yield Check("ledger", broken is None, broken or "intact", advice)

@@ -27,12 +27,10 @@ class Place:
 
 def parse(text: str) -> Place:
     """The place that a SOURCE argument names; raises UsageError for what names none."""
-    if text == HUB:
-        return Place(HUB)
     if text.startswith(HUB):
         return _on_hub(text)
     folder = Path(unquote(urlsplit(text).path)) if text.startswith("file://") else Path(text)
-    if not folder.is_dir():
+    if not text or not folder.is_dir():
         raise UsageError(f"{text}: no such folder (a repository on a hub is written hf://owner/name)")
     return Place(folder.resolve().as_uri())
 

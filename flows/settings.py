@@ -91,7 +91,7 @@ class Settings(BaseSettings):
 
     @property
     def snapshots(self) -> Path:
-        """The folder that holds one snapshot of the index for each version of the register."""
+        """The folder of the index: its generations, one for each state of the register."""
         return self.home / "snapshots"
 
     def key_bytes(self) -> bytes:

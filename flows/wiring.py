@@ -1,16 +1,15 @@
 """Settings become concrete parts here and nowhere else: sources, register, catalogue, cases, snapshot."""
 
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from index.build import Snapshot, build_snapshot, open_snapshot
 from sqlalchemy import Engine
 
 from flows import places
 from flows.settings import Settings
+from index.build import Snapshot, build_snapshot, open_snapshot
 from index.cases import Cases
 from index.catalog import Catalog
 from index.ledger import Ledger
@@ -24,7 +23,6 @@ from scanners.sources.folder import FolderSource
 from scanners.sources.huggingface import HuggingFaceSource
 
 WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth", ".ckpt")
-SNAPSHOTS_KEPT = 3  # a run that started before the register grew goes on with the one it began with
 
 
 def open_source(settings: Settings, root: str) -> Source:
@@ -53,9 +51,9 @@ def weight_hashes(settings: Settings, root: str, subject: RepoRevision) -> list[
     return [file.sha256 for file in files if file.sha256 and file.path.endswith(WEIGHTS)]
 
 
-def snapshot_at(path: str) -> Snapshot:
-    """The snapshot in a folder, memory-mapped."""
-    return open_snapshot(Path(path))
+def snapshot_at(generation: str) -> Snapshot:
+    """The index whose generation has this folder, memory-mapped; the newest if it has been replaced."""
+    return open_snapshot(Path(generation).parent)
 
 
 @dataclass(frozen=True)
@@ -104,16 +102,7 @@ class Home:
         return {uri: case_id for uri, case_id in uris if uri in wanted}
 
     def snapshot(self) -> str:
-        """The folder of the snapshot of the register as it is now, built if it is not there yet."""
+        """The folder of the index over the register as it is now, built if it is not there yet."""
         if not self.register.list():
             raise UsageError("nothing is registered yet: kinprint register SOURCE --name NAME")
-        folder = self.settings.snapshots / str(self.register.version())
-        if not folder.exists():
-            build_snapshot(self.register, folder)
-            self._prune()
-        return str(folder)
-
-    def _prune(self) -> None:
-        kept = sorted(self.settings.snapshots.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-        for folder in kept[SNAPSHOTS_KEPT:]:
-            shutil.rmtree(folder, ignore_errors=True)
+        return str(build_snapshot(self.register, self.settings.snapshots))
