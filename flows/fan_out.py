@@ -5,6 +5,7 @@ dozen. A subject whose worker dies, whose code fails or whose time runs out beco
 subject can stop a run.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from scanners.errors import CannotLook, Reason, TransientError
 from scanners.records import Fingerprint, Outcome, RepoRevision, Skipped
 from scanners.schemes import Schemes
 
+log = logging.getLogger(__name__)
 RETRIES = 2  # of one subject, after a worker's death or a transient error
 
 
@@ -76,16 +78,17 @@ def result(subject: RepoRevision, reference: Any) -> Outcome:
     try:
         outcome: Outcome = ray.get(reference)
     except RayTaskError as error:
-        return _failed(subject, error.cause)
+        return _failed(subject, error)
     except RayError as error:  # the worker or its machine is gone, or out of memory
         return _skipped(subject, Reason.WORKER_DIED, type(error).__name__)
     return outcome
 
 
-def _failed(subject: RepoRevision, cause: Exception) -> Skipped:
-    if isinstance(cause, CannotLook):
-        return _skipped(subject, cause.reason, cause.detail)
-    return _skipped(subject, Reason.INTERNAL, type(cause).__name__)
+def _failed(subject: RepoRevision, error: RayTaskError) -> Skipped:
+    if isinstance(error.cause, CannotLook):
+        return _skipped(subject, error.cause.reason, error.cause.detail)
+    log.error("%s: our own fault: %s", subject.uri, error)  # with the worker's traceback
+    return _skipped(subject, Reason.INTERNAL, type(error.cause).__name__)
 
 
 def _skipped(subject: RepoRevision, reason: Reason, detail: str) -> Skipped:
