@@ -1,7 +1,7 @@
 """A folder: one repository, or a tree of them such as owner/name/..., with the same exactness as a hub.
 
 A folder that holds a file is a repository, and everything below belongs to it. The root itself is one
-only if it holds weights, or no folders; so a stray file beside the owners does not make one repository of the tree.
+only if it holds weights, or no folders; so a stray file beside the owners does not make it one.
 
 The sizes and digests that a hub's listing gives are computed here. They are part of the listing, so
 ``usage`` counts a request for them but no bytes: bytes read are those that a scan asked for.

@@ -87,6 +87,8 @@ class HuggingFaceSource:
             files = tuple(_remote_file(entry) for entry in entries if isinstance(entry, RepoFile))
         if len(entries) > MOST_FILES:
             raise SourceError(Reason.TOO_LARGE, f"{revision.repo} holds more than {MOST_FILES} files")
+        if len({file.path for file in files}) != len(files):
+            raise SourceError(Reason.SERVER_ERROR, f"{revision.repo} is listed with one path twice")
         self._listed[revision.uri] = {file.path: file.size_bytes for file in files}
         if len(self._listed) > REMEMBERED_LISTINGS:
             self._listed.popitem(last=False)

@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "tree" / "model"
 
 
-def listed(*names: str, **sized: int) -> list[RemoteFile]:
+def listed(*names: str) -> list[RemoteFile]:
     return [RemoteFile(name, 1000, None) for name in names]
 
 

@@ -6,7 +6,7 @@
 
 A repository is a folder ``<root>/<owner>/<name>/``. Beside its files it may hold, never served:
 
-``.hub.json``          {gated, last_modified, downloads, likes, tags, card_data}, each optional
+``.hub.json``          {gated, last_modified, downloads, likes, tags, card_data, formerly: [names]}
 ``.hub/history/<n>/``  whole trees of earlier commits of ``main``, oldest first by name
 ``.hub/branches/<b>/`` the whole tree of another branch
 """

@@ -20,6 +20,14 @@ class Refused(Exception):
         self.answer = answer
 
 
+class Renamed(Exception):
+    """A request for a name that a repository had before; the hub redirects it."""
+
+    def __init__(self, now: str) -> None:
+        super().__init__(now)
+        self.now = now
+
+
 @dataclass
 class State:
     """One hub. ``token`` opens gated repositories; ``page_size`` is that of listings and trees."""
@@ -47,10 +55,14 @@ class State:
             return known
         folder = self.root / repo
         if ".." in repo.split("/") or not folder.is_dir():
-            raise Refused(refusal(404, "RepoNotFound", "Repository not found"))
+            raise self._renamed(repo) or Refused(refusal(404, "RepoNotFound", "Repository not found"))
         known = load_repository(folder, repo)
         self._seen[repo] = time.monotonic(), known
         return known
+
+    def _renamed(self, repo: str) -> Renamed | None:
+        formerly = ((each.card.get("formerly", ()), each.id) for each in load_repositories(self.root))
+        return next((Renamed(now) for names, now in formerly if repo in names), None)
 
     def commit(self, repository: Repository, revision: str) -> Commit:
         commit = repository.commit(revision)

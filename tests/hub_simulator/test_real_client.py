@@ -17,6 +17,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.hf_api import RepoFile
 from safetensors.numpy import save_file
 
 from tests.hub_simulator import Hub, running_hub
@@ -98,8 +99,10 @@ def test_the_tree_names_every_file_with_its_size_and_sha256(api: HfApi, root: Pa
     entries = {entry.path: entry for entry in api.list_repo_tree("owner/model-1", recursive=True)}
     assert set(entries) == {"config.json", "model.safetensors", "sub", "sub/with space.txt"}
     content = (root / "owner/model-1/model.safetensors").read_bytes()
-    assert entries["model.safetensors"].lfs.sha256 == hashlib.sha256(content).hexdigest()
-    assert entries["model.safetensors"].size == len(content)
+    weights = entries["model.safetensors"]
+    assert isinstance(weights, RepoFile)
+    assert weights.lfs is not None
+    assert (weights.lfs.sha256, weights.size) == (hashlib.sha256(content).hexdigest(), len(content))
     assert [e.path for e in api.list_repo_tree("owner/model-1", "sub")] == ["sub/with space.txt"]
     assert [e.path for e in api.list_repo_tree("owner/model-1", expand=True)][-1] == "sub"
 

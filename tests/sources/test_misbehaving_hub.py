@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import get_session
+from huggingface_hub import HfApi, get_session
 from tenacity import RetryCallState
 
 from scanners.errors import Reason, SourceError, TransientError
@@ -198,6 +199,38 @@ def test_a_redirect_in_a_circle_ends(hub: Hub, source: HuggingFaceSource, revisi
     circle = f"{hub.url}/{REPO}/resolve/{revision.commit}/model.safetensors"
     hub.control.misbehave("elsewhere", on="resolve", address=circle)
     assert reason_of_read(source, revision) is Reason.CONNECTION
+
+
+def test_a_branch_that_moves_is_not_read_under_its_old_commit(tmp_path: Path) -> None:
+    write_tree(tmp_path)
+    with running_hub(tmp_path) as hub:
+        source = source_of(hub)
+        old = source.resolve(REPO)
+        (tmp_path / REPO / "model.safetensors").write_bytes(bytes(len(WEIGHTS)))
+        assert source.resolve(REPO).commit != old.commit
+        assert reason_of_read(source, old) is Reason.NOT_FOUND
+
+
+def test_an_earlier_commit_is_read_as_it_was(tmp_path: Path) -> None:
+    write_tree(tmp_path)
+    past = tmp_path / REPO / ".hub" / "history" / "1"
+    past.mkdir(parents=True)
+    (past / "model.safetensors").write_bytes(WEIGHTS[::-1])
+    with running_hub(tmp_path) as hub:
+        source, client = source_of(hub), HfApi(endpoint=hub.url, token=False)
+        commits = [source.resolve(REPO, commit.commit_id) for commit in client.list_repo_commits(REPO)]
+        assert [source.read(commit, SPAN) for commit in commits] == [PART, WEIGHTS[::-1][100:5000]]
+
+
+def test_a_repository_that_was_renamed_is_found_under_both_names(tmp_path: Path) -> None:
+    write_tree(tmp_path)
+    (tmp_path / REPO / ".hub.json").write_text('{"formerly": ["old/name"]}')
+    with running_hub(tmp_path) as hub:
+        source = source_of(hub, token=hub.token)
+        revision = source.resolve("old/name")
+        assert revision.repo == REPO
+        assert source.read(replace(revision, repo="old/name"), SPAN) == PART
+        assert hub.control.counters()["authorized_on_cdn"] == 0
 
 
 # --- gated repositories and tokens ---
