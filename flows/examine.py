@@ -53,7 +53,9 @@ def _examine(
     files = source.files(subject)
     copied = _copied(files, snapshot)
     if copied is not None:
-        coverage = Coverage(sum(f.size_bytes for f in files), source.usage.bytes_read, source.usage.requests, 0, (), budget)
+        coverage = Coverage(
+            sum(f.size_bytes for f in files), source.usage.bytes_read, source.usage.requests, 0, (), budget
+        )
         name, count = copied
         return finding.exact_finding(subject, name, coverage, count, calibration, schemes.name)
     checkpoint = open_checkpoint(source, subject, files)

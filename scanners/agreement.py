@@ -24,6 +24,7 @@ on up to 5 units. `calibration` measures by how much, and the decision leaves ro
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,12 +57,15 @@ def rook_numbers(first: Sequence[int], second: Sequence[int], upto: int) -> list
     """r_0 .. r_upto of the board {(i, k): first[i] == second[k]}, exact integers.
 
     A c x d rectangle has rook polynomial sum_s binomial(c,s) binomial(d,s) s! x^s; disjoint boards multiply.
+    The many single cells multiply to (1 + x)^n at once.
     """
     columns = Counter(second)
-    product = [1]
-    for value, count in Counter(first).items():
-        if value in columns:
-            product = _multiply(product, _rectangle(count, columns[value]), upto)
+    rectangles = [(count, columns[value]) for value, count in Counter(first).items() if value in columns]
+    single = sum(rows * cols == 1 for rows, cols in rectangles)
+    product = [comb(single, placed) for placed in range(min(single, upto) + 1)]
+    for rows, cols in rectangles:
+        if rows * cols > 1:
+            product = _multiply(product, _rectangle(rows, cols), upto)
     return product + [0] * (upto + 1 - len(product))
 
 
@@ -98,18 +102,37 @@ def _log10(number: int) -> float:
     return float(np.log10(number >> shift) + shift * np.log10(2.0))
 
 
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Suspect units (m,) matched twice: the registered unit by either view, and the weaker of both cosines."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    weaker: NDArray[np.float32]
+
+    @staticmethod
+    def of(
+        first: tuple[NDArray[np.int64], NDArray[np.float32]],
+        second: tuple[NDArray[np.int64], NDArray[np.float32]],
+    ) -> "Matching":
+        """From two results of `nearest`."""
+        return Matching(first[0], second[0], np.minimum(first[1], second[1]))
+
+    @property
+    def agreeing(self) -> int:
+        return int((self.first == self.second).sum())
+
+    @property
+    def similarity(self) -> float:
+        """Median cosine of the agreeing units, 0 if there are none."""
+        return float(np.median(self.weaker[self.first == self.second])) if self.agreeing else 0.0
+
+    def test(self) -> Agreement:
+        """The agreement test on the two matchings."""
+        tail = log10_tail(self.first.tolist(), self.second.tolist(), self.agreeing)
+        return Agreement(self.agreeing, len(self.first), tail, self.similarity)
+
+
 def agreement(suspect: tuple[Matrix, Matrix], registered: tuple[Matrix, Matrix]) -> Agreement:
     """Compare units through two views: suspect views (m, k), registered views (n, k), rows of unit length."""
-    first, first_cosine = nearest(suspect[0], registered[0])
-    second, second_cosine = nearest(suspect[1], registered[1])
-    return from_matchings(first, second, np.minimum(first_cosine, second_cosine))
-
-
-def from_matchings(
-    first: NDArray[np.int64], second: NDArray[np.int64], weaker: NDArray[np.floating]
-) -> Agreement:
-    """The test on two finished matchings (m,) with the weaker cosine (m,) of each unit's two matches."""
-    same = first == second
-    count = int(same.sum())
-    similarity = float(np.median(weaker[same])) if count else 0.0
-    return Agreement(count, len(first), log10_tail(first.tolist(), second.tolist(), count), similarity)
+    return Matching.of(nearest(suspect[0], registered[0]), nearest(suspect[1], registered[1])).test()

@@ -4,7 +4,7 @@ Nothing here decides; `finding` does. Every p-value is corrected for the layer p
 pairs of views that were tried to find it, and says so.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -12,12 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanners import agreement
-from scanners.agreement import Agreement
+from scanners.agreement import Agreement, Matching
 from scanners.records import Comparison, Evidence, Fingerprint, LayerMatch, Matrix, Sketch, UnitProfiles
 from scanners.sketch import unit_rows, whitener
 
 MIN_COMMON_ANCHORS = 24
+LAYER_LOG10_P = -3.0  # a line of a layer map is beyond this after correction
 NULL = "hits of two independent matchings in random order; bound r_t (m-t)!/m! by rook numbers"
+PARTS = {
+    "attention": frozenset({"q", "k", "v", "o"}),
+    "feed-forward": frozenset({"gate", "up", "in", "down"}),
+}
 Views = dict[str, Matrix]
 
 
@@ -67,7 +72,7 @@ def _identity_views(profile: UnitProfiles, _suspect: bool) -> Views:
     return {name: unit_rows(rows.astype(np.float32)) for name, rows in profile.views.items()}
 
 
-def _anchored_views(suspect: Fingerprint, reference: Fingerprint):  # type: ignore[no-untyped-def]
+def _anchored_views(suspect: Fingerprint, reference: Fingerprint) -> Callable[[UnitProfiles, bool], Views] | None:
     """A function that whitens a profile on the anchors both models have; None where they share too few."""
     ours, theirs = suspect.anchors, reference.anchors
     if ours is None or theirs is None:
@@ -88,13 +93,16 @@ def _anchored_views(suspect: Fingerprint, reference: Fingerprint):  # type: igno
 
 
 def view_pairs(left: Views, right: Views) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
-    """Which two views of a suspect meet which two of the register: by name, else in both orders."""
+    """Which two views of a suspect meet which two of the register: by name, and each pair swapped.
+
+    Without telling names, gate and up, or in and down, are easily taken for each other.
+    """
     common = sorted(set(left) & set(right))
     if len(common) >= 2:
         for first, second in combinations(common, 2):
             yield (first, second), (first, second)
-        if {"gate", "up"} <= set(common):  # without telling names the two are easily taken for each other
-            yield ("gate", "up"), ("up", "gate")
+        first, second = ("gate", "up") if {"gate", "up"} <= set(common) else (common[0], common[1])
+        yield (first, second), (second, first)
         return
     for first, second in combinations(sorted(left), 2):
         for one, other in combinations(sorted(right), 2):
@@ -112,25 +120,24 @@ def _all_pairs(
     best: dict[int, tuple[int, Agreement, float]] = {}
     trials = 0
     for suspect_layer, views in left.items():
+        matched: list[tuple[int, float, int, Matching]] = []
         for layer, registered in right.items():
-            for pair, other in view_pairs(views, registered):
-                found = _test(views, registered, pair, other)
-                trials += 1
-                held = len(next(iter(registered.values()))) / max(theirs[layer].units_total, 1)
-                if suspect_layer not in best or _better(found, best[suspect_layer][1]):
-                    best[suspect_layer] = (layer, found, max(found.units * min(held, 1.0), 1.0))
+            matchings = _matchings(views, registered)
+            trials += len(matchings)
+            matched.extend((m.agreeing, m.similarity, layer, m) for m in matchings)
+        _, _, layer, chosen = max(matched, key=lambda m: m[:3])
+        held = min(len(next(iter(right[layer].values()))) / max(theirs[layer].units_total, 1), 1.0)
+        best[suspect_layer] = (layer, chosen.test(), max(len(chosen.first) * held, 1.0))
     gated = all({"gate", "up"} <= set(views) for side in (left, right) for views in side.values())
     return FrameResult(frame, best, gated, max(trials, 1))
 
 
-def _test(left: Views, right: Views, pair: tuple[str, str], other: tuple[str, str]) -> Agreement:
-    first, first_cosine = agreement.nearest(left[pair[0]], right[other[0]])
-    second, second_cosine = agreement.nearest(left[pair[1]], right[other[1]])
-    return agreement.from_matchings(first, second, np.minimum(first_cosine, second_cosine))
-
-
-def _better(found: Agreement, held: Agreement) -> bool:
-    return (found.log10_p, -found.agreeing, -found.similarity) < (held.log10_p, -held.agreeing, -held.similarity)
+def _matchings(left: Views, right: Views) -> list[Matching]:
+    """One matching for every two views of the suspect's units against two of the registered ones'."""
+    pairs = list(view_pairs(left, right))
+    wanted = {(ours[i], theirs[i]) for ours, theirs in pairs for i in (0, 1)}
+    near = {(ours, theirs): agreement.nearest(left[ours], right[theirs]) for ours, theirs in wanted}
+    return [Matching.of(near[ours[0], theirs[0]], near[ours[1], theirs[1]]) for ours, theirs in pairs]
 
 
 def _share(result: tuple[int, Agreement, float]) -> float:
@@ -160,9 +167,8 @@ def _heads(suspect: Fingerprint, reference: Fingerprint) -> Evidence | None:
     theirs = [p for p in reference.profiles if p.kind == "heads"]
     if not ours or not theirs:
         return None
-    matched = [_nearest_spectrum(_stack(ours, view), _stack(theirs, view)) for view in ("query-key", "value-output")]
-    weaker = np.minimum(matched[0][1], matched[1][1])
-    test = agreement.from_matchings(matched[0][0], matched[1][0], weaker)
+    first, second = (_nearest_spectrum(_stack(ours, v), _stack(theirs, v)) for v in ("query-key", "value-output"))
+    test = Matching.of(first, second).test()
     detail: dict[str, float | int | str] = {
         "kind": "spectral heads",
         "strongest layer agreeing": test.agreeing,
@@ -190,29 +196,33 @@ def _head_score(heads: Evidence | None) -> float:
 
 
 def _sketch_evidence(suspect: Fingerprint, reference: Fingerprint) -> list[Evidence]:
-    """Mean over layers of the best cosine of direct and anchored sketches: similarity, not a test."""
+    """Median over layers of the best cosine of direct and anchored sketches: similarity, not a test."""
     found = []
     for channel in ("direct", "anchored"):
         ours = [s for s in suspect.sketches if s.scheme.startswith(channel)]
         theirs = [s for s in reference.sketches if s.scheme.startswith(channel)]
-        score = _sketch_score(ours, theirs)
-        if score is not None:
+        scores = {name: _sketch_score(ours, theirs, roles) for name, roles in PARTS.items()}
+        known = {name: round(score, 5) for name, score in scores.items() if score is not None}
+        if known:
             null = "cosine of keyed sketches; unrelated models scatter around 0"
-            found.append(Evidence(f"{channel} sketches", score, len(ours), null, 0.0))
+            mean = float(np.mean(list(known.values())))
+            found.append(Evidence(f"{channel} sketches", mean, len(ours), null, 0.0, dict(known)))
     return found
 
 
-def _sketch_score(ours: Sequence[Sketch], theirs: Sequence[Sketch]) -> float | None:
+def _sketch_score(ours: Sequence[Sketch], theirs: Sequence[Sketch], roles: frozenset[str]) -> float | None:
     """Per suspect layer the best registered layer's mean cosine over common roles; the median of those."""
     scores: dict[int, list[float]] = {}
     right = {(s.layer, s.role, s.part): s.vector for s in theirs}
     layers = sorted({s.layer for s in theirs})
-    for layer in sorted({s.layer for s in ours}):
-        mine = [s for s in ours if s.layer == layer]
-        for other in layers:
-            common = [float(s.vector @ right[other, s.role, s.part]) for s in mine if (other, s.role, s.part) in right]
-            if common:
-                scores.setdefault(layer, []).append(float(np.mean(common)))
+    mine = [s for s in ours if s.role in roles]
+    for other in layers:
+        by_layer: dict[int, list[float]] = {}
+        for s in mine:
+            if (other, s.role, s.part) in right:
+                by_layer.setdefault(s.layer, []).append(float(s.vector @ right[other, s.role, s.part]))
+        for layer, cosines in by_layer.items():
+            scores.setdefault(layer, []).append(float(np.mean(cosines)))
     return float(np.median([max(values) for values in scores.values()])) if scores else None
 
 
@@ -220,8 +230,9 @@ def _layer_map(frames: Sequence[FrameResult]) -> tuple[LayerMatch, ...]:
     """For each suspect layer the registered layer it agrees with, where that is beyond chance."""
     lines = []
     for layer in sorted({layer for frame in frames for layer in frame.best}):
-        results = [(frame.best[layer], frame.trials) for frame in frames if layer in frame.best]
-        (other, test, expected), trials = min(results, key=lambda r: r[0][1].log10_p)
-        if test.log10_p + np.log10(trials) < -3:
-            lines.append(LayerMatch(layer, other, round(_share((other, test, expected)), 4)))
+        frame = min((f for f in frames if layer in f.best), key=lambda f: f.best[layer][1].log10_p)
+        other, test, _ = frame.best[layer]
+        if test.log10_p + np.log10(frame.trials) < LAYER_LOG10_P:
+            share = round(_share(frame.best[layer]), 4)
+            lines.append(LayerMatch(layer, other, share, frame.frame, round(test.similarity, 4)))
     return tuple(lines)

@@ -51,7 +51,8 @@ def judge(comparison: Comparison, calibration: Calibration, references: int) -> 
         verdict = Verdict.STRONG
     elif both <= calibration.suspected_log10_p:
         verdict = Verdict.SUSPECTED
-    return Judgement(comparison, verdict, exact, calibrated, similarity)
+    alike = [line for line in comparison.layer_map if line.similarity >= calibration.similarity[line.frame]]
+    return Judgement(replace(comparison, layer_map=tuple(alike)), verdict, exact, calibrated, similarity)
 
 
 def _weigh(evidence: Evidence, calibration: Calibration, references: int, frames: int) -> tuple[float, float, float]:
@@ -61,7 +62,10 @@ def _weigh(evidence: Evidence, calibration: Calibration, references: int, frames
     if not kind or similarity < calibration.similarity.get(kind.split()[0], 1.0):
         return 0.0, 0.0, 0.0
     tried = references * frames
-    agreeing, units = int(evidence.detail["strongest layer agreeing"]), int(evidence.detail["strongest layer units"])
+    agreeing, units = (
+        int(evidence.detail["strongest layer agreeing"]),
+        int(evidence.detail["strongest layer units"]),
+    )
     calibrated = calibration.calibrated_log10_p(kind, agreeing, units, int(evidence.detail["trials"]) * tried)
     return min(0.0, evidence.log10_p + math.log10(tried)), calibrated, similarity
 
@@ -70,7 +74,12 @@ def strongest(judgements: Sequence[Judgement]) -> Judgement | None:
     """The judgement with the strongest evidence; ties (p-values at their floor) go to the more alike."""
     return min(
         judgements,
-        key=lambda j: (j.verdict is Verdict.INDEPENDENT, -round(j.comparison.score, 2), -_direct(j), -j.similarity),
+        key=lambda j: (
+            j.verdict is Verdict.INDEPENDENT,
+            -round(j.comparison.score, 2),
+            -_direct(j),
+            -j.similarity,
+        ),
         default=None,
     )
 
@@ -123,7 +132,12 @@ def _cohort_evidence(calibration: Calibration) -> Evidence:
 
 
 def exact_finding(
-    subject: RepoRevision, reference: str, coverage: Coverage, files: int, calibration: Calibration, schemes: str
+    subject: RepoRevision,
+    reference: str,
+    coverage: Coverage,
+    files: int,
+    calibration: Calibration,
+    schemes: str,
 ) -> Finding:
     """Every weight file of the registered model is there, byte for byte; nothing was downloaded to know it."""
     same = Evidence("sha256 of weight files", files, files, "two files with one SHA-256", -77.0)
@@ -142,9 +156,7 @@ def exact_finding(
     )
 
 
-def acquittal(
-    subject: RepoRevision, best: Judgement | None, coverage: Coverage, calibration: Calibration
-) -> Acquittal:
+def acquittal(subject: RepoRevision, best: Judgement | None, coverage: Coverage, calibration: Calibration) -> Acquittal:
     """Weights independent of every registered model's, as far as they were read, and how often that is wrong."""
     name = best.comparison.reference if best else None
     score = round(best.comparison.score, 4) if best else 0.0

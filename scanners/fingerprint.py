@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -18,6 +19,7 @@ from scanners.schemes import Schemes
 from scanners.sources import Source
 
 ATTENTION = (Role.Q, Role.K, Role.V, Role.O)
+MISTAKEN = {"gate": "up", "up": "gate", "k": "v", "v": "k", "in": "down", "down": "in"}
 UNIT_ROLES = frozenset({Role.GATE, Role.UP, Role.IN, Role.DOWN})
 
 
@@ -33,7 +35,9 @@ class Measurement:
         self.zeros: dict[int, float] = {}
         self.grid: dict[int, float] = {}
         runs, size = (64, 256 << 20) if thorough else (4, max(4 << 20, checkpoint.manifest.size_bytes // 2000))
-        self.anchors, rows = read_anchors(checkpoint, runs, size)
+        found = read_anchors(checkpoint, runs, size)
+        self.anchors, rows = found if found else (None, None)
+        self.whitener = None if self.anchors is None else sketch.whitener(self.anchors.gram)
         self.frames = Frames(rows, sketch.identity_frame(checkpoint.layout.shape.width, schemes.key))
 
     def extend(self, scope: Scope) -> "Measurement":
@@ -92,15 +96,21 @@ class Measurement:
         first = parts[0]
         if first.has_block():
             vector = sketch.folded(first.block, self.schemes.key, "direct")
-            self._keep(Sketch(self.schemes.direct, layer, role.value, 0, vector))
+            self._also(Sketch(self.schemes.direct, layer, role.value, 0, vector))
             self.grid[layer] = min(self.grid.get(layer, 0.25), sketch.grid_residual(first.block))
-        if whole and self.anchors is not None:
-            frame = np.concatenate([part.anchored for part in parts]) @ sketch.whitener(self.anchors.gram)
-            frame = sketch.unit_rows(frame) if role in UNIT_ROLES else frame
+        if whole and self.anchors is not None and self.whitener is not None:
+            seen_whole = np.concatenate([part.anchored for part in parts]) @ self.whitener
+            frame = sketch.unit_rows(seen_whole) if role in UNIT_ROLES else seen_whole
             vector = sketch.gram_sketch(frame, self.anchors.slots, len(ANCHORS), self.schemes.key)
-            self._keep(Sketch(self.schemes.anchored, layer, role.value, 0, vector))
+            self._also(Sketch(self.schemes.anchored, layer, role.value, 0, vector))
         seen = sum(part.values for part in parts)
         self.zeros[layer] = max(self.zeros.get(layer, 0.0), sum(p.zeros for p in parts) / max(seen, 1))
+
+    def _also(self, made: Sketch) -> None:
+        """Under names never seen, ask as well as the role this matrix may be mistaken for."""
+        self._keep(made)
+        if self.checkpoint.layout.shape.family == "unknown" and made.role in MISTAKEN:
+            self._keep(replace(made, role=MISTAKEN[made.role], part=1))
 
     def _keep(self, made: Sketch) -> None:
         self.sketches[made.scheme, made.layer, made.role, made.part] = made
@@ -130,7 +140,10 @@ class Measurement:
             return
         share = len(query) // len(key)
         spectra = [
-            (sketch.product_spectrum(query[h], key[h // share]), sketch.product_spectrum(output[h], value[h // share]))
+            (
+                sketch.product_spectrum(query[h], key[h // share]),
+                sketch.product_spectrum(output[h], value[h // share]),
+            )
             for h in range(len(query))
         ]
         views = {
@@ -199,5 +212,3 @@ def of(source: Source, revision: RepoRevision, schemes: Schemes) -> Fingerprint:
     checkpoint = open_checkpoint(source, revision, source.files(revision))
     measurement = Measurement(checkpoint, schemes, "full", thorough=True)
     return measurement.extend(everything(checkpoint.layout)).fingerprint()
-
-

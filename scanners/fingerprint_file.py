@@ -91,9 +91,7 @@ def _header(fingerprint: Fingerprint) -> _Header:
         revision=fingerprint.revision,
         shape=fingerprint.shape,
         sketches=tuple(_SketchRow(s.scheme, s.layer, s.role, s.part) for s in fingerprint.sketches),
-        profiles=tuple(
-            _Profile(p.frame, p.layer, p.kind, p.units_total, tuple(p.views)) for p in fingerprint.profiles
-        ),
+        profiles=tuple(_Profile(p.frame, p.layer, p.kind, p.units_total, tuple(p.views)) for p in fingerprint.profiles),
         anchors=fingerprint.anchors is not None,
         file_sha256=fingerprint.file_sha256,
         coverage=fingerprint.coverage,
@@ -230,9 +228,7 @@ def _read_sketches(rows: tuple[_SketchRow, ...], tensors: Tensors) -> tuple[Sket
 
 
 def _read_profile(number: int, profile: _Profile, tensors: Tensors) -> UnitProfiles:
-    views = {
-        name: _take(tensors, _view_name(number, v), np.float16, 2) for v, name in enumerate(profile.views)
-    }
+    views = {name: _take(tensors, _view_name(number, v), np.float16, 2) for v, name in enumerate(profile.views)}
     if len(views) != len(profile.views) or len({len(view) for view in views.values()}) > 1:
         raise FormatError(Reason.SIZE_MISMATCH, f"the views of profile {number} do not fit together")
     return UnitProfiles(profile.frame, profile.layer, profile.kind, views, profile.units_total)

@@ -35,7 +35,13 @@ def understand(manifest: CheckpointManifest, hints: Hints) -> Layout:
     embedding = find_tensor(manifest.tensors, family.embedding)
     unembedding = find_tensor(manifest.tensors, family.unembedding)
     shape = Shape(
-        family.name, len(blocks), width, _hidden(blocks), heads, kv_heads, embedding.shape[0] if embedding else 0
+        family.name,
+        len(blocks),
+        width,
+        _hidden(blocks),
+        heads,
+        kv_heads,
+        embedding.shape[0] if embedding else 0,
     )
     centred = any(part.centred for block in blocks for parts in block.parts.values() for part in parts)
     return Layout(shape, embedding, unembedding, blocks, head_width, centred, notes)
@@ -45,7 +51,7 @@ def _place(tensors: Mapping[str, TensorInfo], family: Family) -> Placed:
     placed: Placed = defaultdict(dict)
     for name, tensor in tensors.items():
         at = family.place(name)
-        if at is not None and len(tensor.shape) == 2 and math.prod(tensor.shape):
+        if at is not None and len(tensor.shape) == 2 and tensor.size_bytes:
             stack, number, rule, expert = at
             placed[stack, number][rule, expert] = tensor
     return placed

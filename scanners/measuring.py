@@ -33,7 +33,13 @@ class PartSums:
     """
 
     def __init__(
-        self, part: MatrixPart, frames: Frames, gain: Vector | None, key: bytes, run: tuple[int, int], head: int = 0
+        self,
+        part: MatrixPart,
+        frames: Frames,
+        gain: Vector | None,
+        key: bytes,
+        run: tuple[int, int],
+        head: int = 0,
     ) -> None:
         self.part, self.frames, self.gain = part, frames, gain
         self.first, self.last = run

@@ -94,20 +94,18 @@ def _vocabulary(
     return None
 
 
-def read_anchors(
-    checkpoint: Checkpoint, max_runs: int, max_bytes: int
-) -> tuple[AnchorGeometry, Matrix] | tuple[None, None]:
+def read_anchors(checkpoint: Checkpoint, max_runs: int, max_bytes: int) -> tuple[AnchorGeometry, Matrix] | None:
     """The anchors' geometry and their centred embedding rows (anchors, width); None where there are too few."""
     embedding, vocabulary = checkpoint.layout.embedding, checkpoint.vocabulary
     if embedding is None or vocabulary is None:
-        return None, None
+        return None
     slots = {s: row for s, row in anchor_list.slots(vocabulary).items() if row < embedding.shape[0]}
     row_bytes = embedding.size_bytes // max(embedding.shape[0], 1)
     runs = row_runs(sorted(set(slots.values())), row_bytes, max_runs, max_bytes)
     slots = {s: row for s, row in slots.items() if any(a <= row < b for a, b in runs)}
     if len(slots) < MIN_ANCHORS:
         checkpoint.notes.append(f"only {len(slots)} anchor tokens: the anchored channel is missing")
-        return None, None
+        return None
     rows = {a: checkpoint.reader.rows(embedding, a, b) for a, b in runs}
     chosen = np.stack([rows[a][row - a] for row in slots.values() for a, b in runs if a <= row < b])
     return _geometry(chosen, list(slots), checkpoint.layout.centred)
@@ -121,5 +119,3 @@ def _geometry(rows: Matrix, slots: list[int], centred: bool) -> tuple[AnchorGeom
     frame = (frame / scale).astype(np.float32)
     gram = centred_gram(frame.astype(np.float64) @ frame.T.astype(np.float64))
     return AnchorGeometry(np.asarray(slots, np.int16), gram.astype(np.float32)), frame
-
-

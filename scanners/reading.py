@@ -40,9 +40,7 @@ class TensorReader:
         data = self.source.read(self.revision, ByteRange(tensor.path, tensor.start, tensor.stop))
         return self._finite(tensor, decode(data, tensor.dtype))
 
-    def chunks(
-        self, tensor: TensorInfo, start: int, stop: int, multiple: int = 1
-    ) -> Iterator[tuple[int, Matrix]]:
+    def chunks(self, tensor: TensorInfo, start: int, stop: int, multiple: int = 1) -> Iterator[tuple[int, Matrix]]:
         """(first row, rows) over ``start`` to ``stop``, some 8 MiB at a time, in whole multiples of rows."""
         row_bytes = tensor.shape[1] * element_size(tensor.dtype)
         if row_bytes * multiple > MAX_ROW_BYTES:

@@ -245,6 +245,8 @@ class LayerMatch:
     suspect_layer: int
     reference_layer: int
     score: float  # share of units that agree, in [0, 1]
+    frame: str = "anchored"  # in which the two agree best
+    similarity: float = 1.0  # median cosine of the agreeing units
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from scanners.records import Comparison, Fingerprint, Relation
 
 UNTOUCHED = 0.99999  # direct cosine of a copy after a change of dtype
 NEAR_GRID = 0.08
+FOREIGN = 0.3  # direct cosine below which coordinates have little in common
 MANY_ZEROS = 0.25
 
 
@@ -23,19 +24,43 @@ def statistic(comparison: Comparison, test: str) -> float | None:
 
 def relation(comparison: Comparison, suspect: Fingerprint, reference: Fingerprint) -> Relation:
     """The relation that the evidence shows; call only for a comparison that is beyond chance."""
-    direct = statistic(comparison, "direct") or 0.0
-    structural = _structure(comparison, suspect, reference)
-    if direct < 0.3 and structural is not Relation.PARTIAL and (comparison.score > 0.3):
+    if _partial(comparison, suspect):
+        return Relation.PARTIAL
+    if _disguised(comparison):
         return Relation.DISGUISED
-    return structural or _values(direct, suspect, reference)
+    return _structure(comparison, suspect, reference) or _values(comparison, suspect, reference)
+
+
+def _partial(comparison: Comparison, suspect: Fingerprint) -> bool:
+    """Whether some layers, or one of the two parts of all layers, have nothing to do with the reference."""
+    mapped, compared = (
+        len(comparison.layer_map),
+        len({p.layer for p in suspect.profiles if p.kind == "units"}),
+    )
+    if compared > 1 and mapped < 0.75 * compared:
+        return True
+    heads = statistic(comparison, "heads agreement")
+    direct = _direct(comparison)
+    foreign_attention = heads is not None and heads < 0.5 and direct.get("attention", 1.0) < FOREIGN
+    return foreign_attention and direct.get("feed-forward", 0.0) > 0.9
+
+
+def _disguised(comparison: Comparison) -> bool:
+    """Whether units or heads agree although their coordinates do not: a symmetry was applied."""
+    direct = _direct(comparison)
+    units = comparison.score > 0.5 and direct.get("feed-forward", 1.0) < FOREIGN
+    heads = (statistic(comparison, "heads agreement") or 0.0) > 0.5 and direct.get("attention", 1.0) < 0.75
+    return units or heads
+
+
+def _direct(comparison: Comparison) -> dict[str, float]:
+    found = next((e for e in comparison.evidence if e.test.startswith("direct")), None)
+    return {name: float(value) for name, value in found.detail.items()} if found else {}
 
 
 def _structure(comparison: Comparison, suspect: Fingerprint, reference: Fingerprint) -> Relation | None:
     """What was done to layers, width and vocabulary; None where all of them are as they were."""
     mapped = {match.suspect_layer: match.reference_layer for match in comparison.layer_map}
-    compared = len(suspect.coverage.layers_read)
-    if len(mapped) < 0.75 * compared and compared > 1:
-        return Relation.PARTIAL
     if suspect.shape.layers != reference.shape.layers or any(a != b for a, b in mapped.items()):
         return Relation.DEPTH_EDITED
     if suspect.shape.hidden < reference.shape.hidden or suspect.shape.width < reference.shape.width:
@@ -46,8 +71,9 @@ def _structure(comparison: Comparison, suspect: Fingerprint, reference: Fingerpr
     return None
 
 
-def _values(direct: float, suspect: Fingerprint, reference: Fingerprint) -> Relation:
+def _values(comparison: Comparison, suspect: Fingerprint, reference: Fingerprint) -> Relation:
     """What was done to the numbers, where shape and coordinates are as they were."""
+    direct = statistic(comparison, "direct") or 0.0
     zeros, had = float(suspect.facts.get("zeros", 0)), float(reference.facts.get("zeros", 0))
     grid, was = float(suspect.facts.get("grid", 0.25)), float(reference.facts.get("grid", 0.25))
     if direct >= UNTOUCHED:

@@ -116,7 +116,9 @@ class Family:
 def families() -> tuple[Family, ...]:
     """All architecture files of the package."""
     folder = resources.files("scanners") / "architectures"
-    documents = [json.loads(f.read_text()) for f in sorted(folder.iterdir(), key=lambda f: f.name) if f.name.endswith(".json")]
+    documents = [
+        json.loads(f.read_text()) for f in sorted(folder.iterdir(), key=lambda f: f.name) if f.name.endswith(".json")
+    ]
     return tuple(_family(document) for document in documents)
 
 
@@ -156,9 +158,7 @@ def hints(config: Mapping[str, Any]) -> Hints:
 
     heads = number("num_attention_heads", "n_head", "num_heads")
     gemma = str(config.get("model_type", "")).startswith("gemma")
-    return Hints(
-        heads, number("num_key_value_heads") or heads, number("head_dim"), 1.0 if gemma else 0.0
-    )
+    return Hints(heads, number("num_key_value_heads") or heads, number("head_dim"), 1.0 if gemma else 0.0)
 
 
 def find_tensor(tensors: Mapping[str, TensorInfo], suffixes: Sequence[str]) -> TensorInfo | None:

@@ -29,13 +29,13 @@ def generator(key: bytes, label: str) -> np.random.Generator:
 def unit(vector: NDArray[np.floating]) -> Vector:
     """The vector (n,) at length one; a zero vector stays zero."""
     length = float(np.linalg.norm(vector))
-    return (vector / max(length, TINY)).astype(np.float32)
+    return np.asarray(vector / max(length, TINY), np.float32)
 
 
 def unit_rows(matrix: NDArray[np.floating]) -> Matrix:
     """Each row of (n, m) at length one; zero rows stay zero."""
     lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return (matrix / np.maximum(lengths, TINY)).astype(np.float32)
+    return np.asarray(matrix / np.maximum(lengths, TINY), np.float32)
 
 
 def folded(values: NDArray[np.floating], key: bytes, label: str, dim: int = SKETCH_DIM) -> Vector:
@@ -57,7 +57,7 @@ def centred_gram(gram: NDArray[np.floating]) -> NDArray[np.float64]:
     """J G J for G (k, k): inner products after the mean over the anchors is taken out."""
     double = np.asarray(gram, np.float64)
     rows = double - double.mean(axis=0, keepdims=True)
-    return rows - rows.mean(axis=1, keepdims=True)
+    return np.asarray(rows - rows.mean(axis=1, keepdims=True), np.float64)
 
 
 def whitener(gram: NDArray[np.floating], ridge: float = RIDGE) -> NDArray[np.float64]:
@@ -106,7 +106,7 @@ def folded_sparse(values: Vector, key: bytes, label: str) -> Vector:
 def identity_frame(width: int, key: bytes) -> Matrix:
     """Keyed random signs (width, 128) / sqrt(128): rows of W multiplied by it keep their cosines."""
     flips = generator(key, f"identity:{width}").integers(0, 2, (width, IDENTITY_WIDTH), dtype=np.int8)
-    return ((2 * flips - 1) / np.sqrt(IDENTITY_WIDTH)).astype(np.float32)
+    return np.asarray((2 * flips - 1) / np.sqrt(IDENTITY_WIDTH), np.float32)
 
 
 def product_spectrum(left: NDArray[np.floating], right: NDArray[np.floating]) -> Vector:

@@ -81,9 +81,16 @@ def _rules(members: Mapping[str, TensorInfo], width: int) -> dict[str, TensorRul
     hidden = max((o for s, o in others.items() if not _words(s) & WORDS["qkv"]), default=0)
     ffn = sorted(s for s, other in others.items() if other in (hidden, hidden // 2) and hidden > width)
     ffn = [s for s in ffn if not _is_attention(s)]
-    rules = _feed_forward({s: matrices[s] for s in ffn}, hidden, width, ffn_norm)
+    rules = _feed_forward({s: matrices[s] for s in ffn}, hidden, width, ffn_norm, _outputs(members))
     rest = {s: shape for s, shape in matrices.items() if s not in rules}
     return rules | _attention(rest, width, attention_norm)
+
+
+def _outputs(members: Mapping[str, TensorInfo]) -> dict[str, int]:
+    """For each matrix with a bias beside it the number of its outputs: the bias has one number for each."""
+    biases = {s.rpartition(".")[0]: t.shape[0] for s, t in members.items() if len(t.shape) == 1}
+    stems = {s: s.rpartition(".")[0] for s, t in members.items() if len(t.shape) == 2}
+    return {s: biases[stem] for s, stem in stems.items() if biases.get(stem) in members[s].shape}
 
 
 def _words(suffix: str) -> frozenset[str]:
@@ -106,7 +113,11 @@ def _norms(members: Mapping[str, TensorInfo], width: int) -> tuple[str | None, s
 
 
 def _feed_forward(
-    shapes: Mapping[str, tuple[int, ...]], hidden: int, width: int, norm: str | None
+    shapes: Mapping[str, tuple[int, ...]],
+    hidden: int,
+    width: int,
+    norm: str | None,
+    outputs: Mapping[str, int],
 ) -> dict[str, TensorRule]:
     by_axis: dict[int, list[str]] = defaultdict(list)
     for suffix, shape in shapes.items():
@@ -120,22 +131,22 @@ def _feed_forward(
             sides[1][1][0]: TensorRule(("down",), sides[1][0])
         }
     if len(shapes) == 2 and len(sides) == 2:
-        return _two_matrices(shapes, hidden, norms)
+        return _two_matrices(shapes, hidden, norms, outputs)
     return {}
 
 
-def _two_matrices(shapes: Mapping[str, tuple[int, ...]], hidden: int, norms: tuple[str, ...]) -> dict[str, TensorRule]:
+def _two_matrices(
+    shapes: Mapping[str, tuple[int, ...]], hidden: int, norms: tuple[str, ...], outputs: Mapping[str, int]
+) -> dict[str, TensorRule]:
     """Input and output matrix of an ungated block, or a fused gate and up with its down."""
-    linear = {s: shape[1] != hidden and shape[1] != hidden // 2 for s, shape in shapes.items()}
-    first = next((s for s in shapes if _words(s) & WORDS["in"] - WORDS["down"]), None)
-    first = first or next(s for s in shapes if linear[s])
+    axis = {s: 1 if shape[1] not in (hidden, hidden // 2) else 0 for s, shape in shapes.items()}
+    first = next((s for s in shapes if outputs.get(s) in (hidden, hidden // 2)), None)
+    first = first or next((s for s in shapes if _words(s) & WORDS["in"] - WORDS["down"]), None)
+    first = first or next(s for s in shapes if axis[s] == 1)
     (second,) = (s for s in shapes if s != first)
-    fused = max(shapes[first]) == 2 * max(min(shapes[second]), max(shapes[second]))
+    fused = shapes[first][1 - axis[first]] == 2 * shapes[second][1 - axis[second]]
     roles = ("gate", "up") if fused else ("in",)
-    return {
-        first: TensorRule(roles, 1 if linear[first] else 0, norms),
-        second: TensorRule(("down",), 1 if linear[second] else 0),
-    }
+    return {first: TensorRule(roles, axis[first], norms), second: TensorRule(("down",), axis[second])}
 
 
 def _attention(shapes: Mapping[str, tuple[int, ...]], width: int, norm: str | None) -> dict[str, TensorRule]:
