@@ -131,12 +131,17 @@ def status_after(outcome: CaseOutcome, actor: str, earlier: Sequence[Activity]) 
     Raises:
         UsageError: this actor has decided already.
     """
-    if actor.casefold() in {decision.actor.casefold() for decision in earlier}:
+    if _person(actor) in {_person(decision.actor) for decision in earlier}:
         raise UsageError(f"{actor} has decided this case already: another person has to")
     if not earlier:
         return CaseStatus.PENDING_SECOND_REVIEW if outcome in NEED_TWO else CaseStatus.CLOSED
     agreed = outcome in {decision.outcome for decision in earlier}
     return CaseStatus.CLOSED if agreed else CaseStatus.PENDING_SECOND_REVIEW
+
+
+def _person(actor: str) -> str:
+    """A name in capitals is not another person's."""
+    return actor.strip().casefold()
 
 
 def parse_status(status: str) -> CaseStatus:

@@ -87,6 +87,8 @@ class Cases:
                 closed or on hold, or a person who has decided this case already.
         """
         said, why = parse_outcome(outcome), parse_reasons(reasons)
+        if actor == SCANNER:
+            raise UsageError("a person decides, not the scanner")
         with store.writing(self._engine, "cases") as connection:
             previous = CaseStatus(_row(connection, case_id).status)
             check_move(previous, CaseStatus.CLOSED)

@@ -185,15 +185,11 @@ def _judged_by(schemes: object, register_version: object, budget: object) -> str
 
 
 def _plan(connection: Connection, run_id: int, subjects: Sequence[RepoRevision]) -> None:
-    rows = {
-        (key := _subject_key(subject)): {
-            "run_id": run_id,
-            "subject_key": key,
-            "position": position,
-            "subject": codec.dumps(subject),
-        }
-        for position, subject in enumerate(subjects)
-    }
+    rows: dict[str, dict[str, Any]] = {}
+    for subject in subjects:
+        key = _subject_key(subject)
+        row = {"run_id": run_id, "subject_key": key, "position": len(rows), "subject": codec.dumps(subject)}
+        rows.setdefault(key, row)
     if rows:
         connection.execute(planned.insert(), list(rows.values()))
 

@@ -1,6 +1,7 @@
 """The register: protected models and their known public ancestors, each with its fingerprint."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -64,10 +65,13 @@ class Register:
             for other in known:
                 if (other.commit, other.schemes) == (model.commit, model.schemes):
                     return other
-            return self._insert(connection, model, data)
+            row = _row(model, fingerprint, data)
+            _check_same_lengths(connection, row["dims"])
+            return self._insert(connection, model, row, data)
 
-    def _insert(self, connection: Connection, model: RegisteredModel, data: bytes) -> RegisteredModel:
-        row = _row(model, data)
+    def _insert(
+        self, connection: Connection, model: RegisteredModel, row: dict[str, Any], data: bytes
+    ) -> RegisteredModel:
         key = cast(Row[Any], connection.execute(models.insert().values(row)).inserted_primary_key).id
         connection.execute(fingerprints.insert().values(model_id=key, data=data))
         if hashes := sorted(filter(_is_sha256, set(model.file_sha256))):
@@ -177,7 +181,7 @@ def _new(name: str, owner: str, role: str, fingerprint: Fingerprint) -> Register
     )
 
 
-def _row(model: RegisteredModel, data: bytes) -> dict[str, Any]:
+def _row(model: RegisteredModel, fingerprint: Fingerprint, data: bytes) -> dict[str, Any]:
     return {
         "model_key": store.digest(model.name, model.commit, model.schemes),
         "name": model.name,
@@ -185,6 +189,7 @@ def _row(model: RegisteredModel, data: bytes) -> dict[str, Any]:
         "role": model.role,
         "uri": model.uri,
         "entry": codec.dumps(model),
+        "dims": codec.dumps({sketch.scheme: len(sketch.vector) for sketch in fingerprint.sketches}),
         "fingerprint_sha256": hashlib.sha256(data).hexdigest(),
     }
 
@@ -195,6 +200,15 @@ def _check_same_kind(model: RegisteredModel, known: list[RegisteredModel]) -> No
             raise UsageError(f"{model.name!r} is registered as {other.role}, not as {model.role}")
         if other.owner != model.owner:
             raise UsageError(f"{model.name!r} is registered for another owner")
+
+
+def _check_same_lengths(connection: Connection, dims: str) -> None:
+    """One index holds all vectors of a scheme, so they have one length."""
+    here = json.loads(dims)
+    for other in connection.scalars(select(models.c.dims).where(models.c.removed_at.is_(None)).distinct()):
+        for scheme, length in json.loads(other).items():
+            if here.get(scheme, length) != length:
+                raise UsageError(f"vectors of {scheme!r} have length {length}, not {here[scheme]}")
 
 
 def _batches(hashes: Iterable[str]) -> Iterator[tuple[str, ...]]:

@@ -100,7 +100,8 @@ def exclusive(connection: Connection, lock: str) -> None:
 def insert_once(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert a row unless one of the same key is there; True if it was inserted."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing()).rowcount == 1
+    statement = dialect.insert(table).values(row).on_conflict_do_nothing()
+    return connection.execute(statement.returning(*table.primary_key)).first() is not None
 
 
 def digest(*parts: object) -> str:

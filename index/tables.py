@@ -91,6 +91,7 @@ models = Table(
     _required("role", String(16)),
     _required("uri", Printable),
     _required("entry", Text),  # the RegisteredModel but for its id, as JSON
+    _required("dims", Text),  # JSON: scheme -> length of its vectors
     _required("fingerprint_sha256", Digest),
     Column("removed_at", Time),
     Index(

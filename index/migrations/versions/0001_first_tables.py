@@ -55,6 +55,7 @@ def _what_is_protected() -> None:
         _required("role", sa.String(16)),
         _required("uri", sa.Text()),
         _required("entry", sa.Text()),
+        _required("dims", sa.Text()),
         _required("fingerprint_sha256", Digest),
         sa.Column("removed_at", Time),
     )
