@@ -70,9 +70,7 @@ def build_snapshot(register: Register, folder: Path) -> Path:
 # --- writing a generation ----------------------------------------------------------------------------
 
 
-def _write_models(
-    register: Register, models: Mapping[RegisteredModel, str], building: Path, current: Path
-) -> None:
+def _write_models(register: Register, models: Mapping[RegisteredModel, str], building: Path, current: Path) -> None:
     """Every fingerprint as a file: the current generation's where it is the same, else the register's."""
     (building / "models").mkdir()
     for model, sha256 in models.items():
@@ -86,9 +84,7 @@ def _write_models(
         new.write_bytes(data)
 
 
-def _write_manifest(
-    building: Path, version: int, content: str, references: tuple[RegisteredModel, ...]
-) -> None:
+def _write_manifest(building: Path, version: int, content: str, references: tuple[RegisteredModel, ...]) -> None:
     parts = _write_parts(building, _grouped(building, references))
     files = sorted(path for path in building.rglob("*") if path.is_file())
     manifest = Manifest(
@@ -134,7 +130,7 @@ def _write_parts(building: Path, groups: Grouped) -> tuple[IndexPart, ...]:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """One builder at a time; the lock goes with its process, whatever ends it."""
-    with (folder / ".lock").open("w") as lock:
+    with (folder / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

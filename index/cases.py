@@ -77,9 +77,7 @@ class Cases:
 
     # --- what is answered ------------------------------------------------------------------------
 
-    def decide(
-        self, case_id: int, outcome: str, reasons: Collection[str], actor: str, note: str = ""
-    ) -> ReviewCase:
+    def decide(self, case_id: int, outcome: str, reasons: Collection[str], actor: str, note: str = "") -> ReviewCase:
         """Write down what a person decided; what that does to the case is in ``status_after``.
 
         Raises:

@@ -120,9 +120,7 @@ class Catalog:
                 self._ledger.append(connection, *_ledger_entry(run_id, outcome), automated=True)
         return inserted
 
-    def earlier(
-        self, subject: RepoRevision, schemes: str, register_version: int, budget: str
-    ) -> Outcome | None:
+    def earlier(self, subject: RepoRevision, schemes: str, register_version: int, budget: str) -> Outcome | None:
         """What came of this commit when it was last judged by the same; None if that has to be done anew."""
         query = (
             select(outcomes.c.outcome)
@@ -142,9 +140,7 @@ class Catalog:
         """Everything recorded in a run, oldest first; read in pages, so a run may be of any size."""
         last = 0
         while True:
-            query = select(outcomes.c.id, outcomes.c.outcome).where(
-                outcomes.c.run_id == run_id, outcomes.c.id > last
-            )
+            query = select(outcomes.c.id, outcomes.c.outcome).where(outcomes.c.run_id == run_id, outcomes.c.id > last)
             with store.reading(self._engine) as connection:
                 page = connection.execute(query.order_by(outcomes.c.id).limit(_PAGE)).all()
             yield from (outcome_from_json(row.outcome) for row in page)

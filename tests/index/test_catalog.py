@@ -138,9 +138,7 @@ def test_the_same_commit_judged_by_the_same_is_not_read_again(engine: Engine) ->
     assert catalog.earlier(later, *JUDGED_BY) == samples.finding()
 
 
-@pytest.mark.parametrize(
-    "judged_by", [("direct/2", 7, "quick"), (JUDGED_BY[0], 8, "quick"), (JUDGED_BY[0], 7, "full")]
-)
+@pytest.mark.parametrize("judged_by", [("direct/2", 7, "quick"), (JUDGED_BY[0], 8, "quick"), (JUDGED_BY[0], 7, "full")])
 def test_what_was_judged_by_another_is_read_again(engine: Engine, judged_by: tuple[str, int, str]) -> None:
     catalog = Catalog(engine)
     _run(catalog, samples.finding())
@@ -214,9 +212,7 @@ def test_what_was_acknowledged_survives_a_kill(engine: Engine, tmp_path: Path) -
     planned = [samples.revision(f"someone/{n}", n) for n in range(3000)]
     run = catalog.start_run("nightly", PARAMETERS, planned)
     url = engine.url.render_as_string(hide_password=False)
-    child = multiprocessing.get_context("forkserver").Process(
-        target=_record_until_killed, args=(url, run, str(told))
-    )
+    child = multiprocessing.get_context("forkserver").Process(target=_record_until_killed, args=(url, run, str(told)))
     child.start()
     while told.stat().st_size < 200:
         time.sleep(0.01)

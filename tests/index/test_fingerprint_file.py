@@ -33,9 +33,7 @@ def _arrays(fingerprint: Fingerprint) -> list[object]:
         found += [p.frame, p.layer, p.kind, p.units_total]
         found += [(name, v.dtype, v.shape, v.tobytes()) for name, v in p.views.items()]
     if fingerprint.anchors is not None:
-        found += [
-            (a.dtype, a.shape, a.tobytes()) for a in (fingerprint.anchors.slots, fingerprint.anchors.gram)
-        ]
+        found += [(a.dtype, a.shape, a.tobytes()) for a in (fingerprint.anchors.slots, fingerprint.anchors.gram)]
     return found
 
 
@@ -49,9 +47,7 @@ def test_a_fingerprint_comes_back_as_it_went(tmp_path: Path, anchors: bool) -> N
 
 
 def test_equal_fingerprints_give_equal_bytes() -> None:
-    assert fingerprint_file.to_bytes(samples.fingerprint()) == fingerprint_file.to_bytes(
-        samples.fingerprint()
-    )
+    assert fingerprint_file.to_bytes(samples.fingerprint()) == fingerprint_file.to_bytes(samples.fingerprint())
 
 
 def test_an_empty_fingerprint_is_one(tmp_path: Path) -> None:

@@ -97,9 +97,7 @@ def test_it_knows_its_size(build: Build) -> None:
     ],
     ids=["twice", "known", "negative", "too few", "float64", "short", "not a number"],
 )
-def test_what_does_not_fit_is_refused(
-    kind: Callable[[int], SearchIndex], ids: list[int], vectors: Float
-) -> None:
+def test_what_does_not_fit_is_refused(kind: Callable[[int], SearchIndex], ids: list[int], vectors: Float) -> None:
     index = kind(DIM)
     index.add(np.array([5, 6, 7], np.int64), _unit(3, seed=9))
     with pytest.raises(UsageError):
