@@ -14,6 +14,7 @@ from huggingface_hub import HfApi, set_client_factory
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.hf_api import ModelInfo, RepoFile
 from huggingface_hub.utils._http import default_client_factory
+from huggingface_hub.utils._validators import validate_repo_id
 
 from scanners.errors import Reason, SourceError
 from scanners.records import ByteRange, RemoteFile, RepoRevision, Usage
@@ -61,11 +62,12 @@ class HuggingFaceSource:
     def revisions(self, since: datetime | None = None, limit: int | None = None) -> Iterator[RepoRevision]:
         """Newest first; one request per page of the hub's listing."""
         with self._library() as api:
-            models = iter(api.list_models(sort="last_modified", expand=_PROPERTIES, limit=limit))
-        while (model := self._next(models)) is not None:
-            if since is not None and model.last_modified is not None and model.last_modified < since:
+            models = api.list_models(sort="last_modified", expand=_PROPERTIES, limit=limit)
+        found = map(_revision, models)
+        while (revision := self._next(found)) is not None:
+            if since is not None and revision.last_modified is not None and revision.last_modified < since:
                 return
-            yield _revision(model)
+            yield revision
 
     def _next(self, items: Iterator[T]) -> T | None:
         with self._library():
@@ -145,12 +147,11 @@ def _understood() -> Iterator[None]:
     except HFValidationError as error:
         raise SourceError(Reason.NOT_FOUND, f"no such repository can be: {error}") from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, httpx2.HTTPError) as error:
-        raise SourceError(
-            Reason.SERVER_ERROR, f"the hub's answer is not understood: {error!r:.200}"
-        ) from error
+        raise SourceError(Reason.SERVER_ERROR, f"the hub's answer is not understood: {error!r:.200}") from error
 
 
 def _revision(model: ModelInfo) -> RepoRevision:
+    validate_repo_id(model.id)
     if not is_commit(model.sha):
         raise SourceError(Reason.SERVER_ERROR, f"the hub names no commit for {model.id}")
     bases = [tag.rpartition(":")[2] for tag in model.tags or () if tag.startswith(_BASE_MODEL)]

@@ -57,9 +57,7 @@ def refuse(response: httpx2.Response, url: httpx2.URL) -> SourceError:
 class _BoundedBody(httpx2.SyncByteStream):
     """A body that is counted as it comes and may neither be too long nor take too long."""
 
-    def __init__(
-        self, inner: httpx2.SyncByteStream, usage: Usage, seconds: float, cap: int, name: str
-    ) -> None:
+    def __init__(self, inner: httpx2.SyncByteStream, usage: Usage, seconds: float, cap: int, name: str) -> None:
         self._inner, self._usage, self._name = inner, usage, name
         self._seconds, self._cap = seconds, cap
 

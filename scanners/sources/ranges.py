@@ -58,9 +58,7 @@ class RangeReader:
                 raise SourceError(Reason.TRUNCATED, sentence)
 
     @contextmanager
-    def _open(
-        self, revision: RepoRevision, span: ByteRange, listed_bytes: int | None
-    ) -> Iterator[httpx2.Response]:
+    def _open(self, revision: RepoRevision, span: ByteRange, listed_bytes: int | None) -> Iterator[httpx2.Response]:
         known = (revision.uri, span.path) in self._located
         location = self._locate(revision, span.path, listed_bytes)
         check_inside(span, location.size_bytes)
@@ -81,9 +79,7 @@ class RangeReader:
 
     def _ask(self, location: Location, span: ByteRange) -> httpx2.Response:
         headers = {"range": f"bytes={span.start}-{span.stop - 1}", **self._token_for(location.url)}
-        return self._client.send(
-            self._client.build_request("GET", location.url, headers=headers), stream=True
-        )
+        return self._client.send(self._client.build_request("GET", location.url, headers=headers), stream=True)
 
     def _token_for(self, url: httpx2.URL) -> dict[str, str]:
         return self._authorization if origin(url) == self._origin else {}
@@ -124,9 +120,7 @@ def _pin(
 ) -> Location:
     commit = response.headers.get("x-repo-commit")
     if commit != revision.commit:
-        raise SourceError(
-            Reason.REVISION_MOVED, f"{path} was asked for at {revision.commit}, came of {commit}"
-        )
+        raise SourceError(Reason.REVISION_MOVED, f"{path} was asked for at {revision.commit}, came of {commit}")
     claimed = "content-length" if response.status_code == 200 else "x-linked-size"
     size = response.headers.get(claimed, "")
     if not (size.isascii() and size.isdigit() and len(size) < 19):

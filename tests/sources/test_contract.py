@@ -68,9 +68,7 @@ def test_files_are_all_files_with_sizes_and_sha256(source: Source, root: Path) -
     assert files[0].size_bytes == len(json.dumps({"model": 3}))
 
 
-@pytest.mark.parametrize(
-    ("start", "stop"), [(0, 1), (5, 5), (0, len(WEIGHTS)), (len(WEIGHTS) - 1, len(WEIGHTS))]
-)
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (5, 5), (0, len(WEIGHTS)), (len(WEIGHTS) - 1, len(WEIGHTS))])
 def test_a_read_is_exactly_the_bytes_asked_for(source: Source, start: int, stop: int) -> None:
     assert source.read(newest(source), ByteRange("model.safetensors", start, stop)) == WEIGHTS[start:stop]
 
@@ -101,9 +99,7 @@ def test_usage_counts_the_bytes_of_a_read(source: Source) -> None:
     assert source.usage.requests > 0
 
 
-def reason_of(
-    source: Source, repo: str, revision: str | None = None, path: str = "", stop: int = 1
-) -> Reason:
+def reason_of(source: Source, repo: str, revision: str | None = None, path: str = "", stop: int = 1) -> Reason:
     with pytest.raises(SourceError) as caught:
         source.read(source.resolve(repo, revision), ByteRange(path, 0, stop))
     return caught.value.reason

@@ -1,6 +1,7 @@
 """What a hub may do wrong, one switch each, and what the scan makes of it: a reason, in bounded time."""
 
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -185,9 +186,7 @@ def test_a_size_said_wrong_by_the_headers_alone_is_refused_by_the_storage(
     assert reason_of_read(source, revision) is Reason.RANGE_IGNORED
 
 
-@pytest.mark.parametrize(
-    "address", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://", "http://[", "data:,x"]
-)
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://", "http://[", "data:,x"])
 def test_a_redirect_to_no_web_address_is_refused(
     hub: Hub, source: HuggingFaceSource, revision: RepoRevision, address: str
 ) -> None:
@@ -265,9 +264,7 @@ def test_the_token_is_never_sent_to_another_origin(hub: Hub, root: Path) -> None
 
 
 @pytest.mark.parametrize("kind", ["rate_limited", "server_error", "reset"])
-def test_a_page_that_fails_is_asked_again_and_nothing_is_lost(
-    hub: Hub, source: HuggingFaceSource, kind: str
-) -> None:
+def test_a_page_that_fails_is_asked_again_and_nothing_is_lost(hub: Hub, source: HuggingFaceSource, kind: str) -> None:
     revisions = source.revisions()
     first = next(revisions)
     hub.control.misbehave(kind, on="listing", times=2, seconds=0)
@@ -300,6 +297,32 @@ def test_a_listing_that_fails_has_a_reason(
     with pytest.raises(SourceError) as caught:
         ask[on]()
     assert caught.value.reason is reason
+
+
+@pytest.mark.parametrize("card", ['{"tags": [5]}', '{"card_data": {"base_model": [null]}, "tags": [{}]}'])
+def test_a_listing_of_the_wrong_types_has_a_reason(tmp_path: Path, card: str) -> None:
+    write_tree(tmp_path)
+    (tmp_path / REPO / ".hub.json").write_text(card)
+    with running_hub(tmp_path) as hub:
+        for ask in (lambda: list(source_of(hub).revisions()), lambda: source_of(hub).resolve(REPO)):
+            with pytest.raises(SourceError, match="not understood"):
+                ask()
+
+
+def test_a_stream_keeps_one_chunk_in_memory(tmp_path: Path) -> None:
+    write_tree(tmp_path)
+    size = 64 * 1024 * 1024
+    with (tmp_path / REPO / "model.safetensors").open("wb") as stream:
+        stream.truncate(size)
+    with running_hub(tmp_path) as hub:
+        source = source_of(hub, timeout_seconds=30)
+        revision = source.resolve(REPO)
+        tracemalloc.start()
+        read = sum(map(len, source.stream(revision, ByteRange(SPAN.path, 0, size), 1024 * 1024)))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert read == size
+    assert peak < 16 * 1024 * 1024
 
 
 def test_an_endless_listing_ends(hub: Hub, source: HuggingFaceSource) -> None:
