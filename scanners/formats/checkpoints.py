@@ -93,9 +93,7 @@ def _group(path: str) -> tuple[str, str]:
     return (shard["stem"], shard["count"]) if shard else (path[: -len(".safetensors")], "")
 
 
-def _checkpoint(
-    key: tuple[str, str], members: Sequence[RemoteFile], indexes: dict[str, RemoteFile]
-) -> CheckpointFiles:
+def _checkpoint(key: tuple[str, str], members: Sequence[RemoteFile], indexes: dict[str, RemoteFile]) -> CheckpointFiles:
     name, count = key
     index = indexes.get(name) if count else None
     return CheckpointFiles(name, tuple(sorted(members, key=lambda file: file.path)), index)

@@ -63,9 +63,7 @@ def _merge(tensors: dict[str, TensorInfo], more: Mapping[str, TensorInfo]) -> No
 def _check_named_tensors(weight_map: Mapping[str, str], tensors: Mapping[str, TensorInfo]) -> None:
     for name, path in weight_map.items():
         if name not in tensors or tensors[name].path != path:
-            raise FormatError(
-                Reason.MALFORMED_INDEX, f"the index places {name[:80]!r} in {path}; it is not there"
-            )
+            raise FormatError(Reason.MALFORMED_INDEX, f"the index places {name[:80]!r} in {path}; it is not there")
 
 
 def _read_index(

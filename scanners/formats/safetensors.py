@@ -45,9 +45,7 @@ def _header_length(start: bytes, file: RemoteFile) -> int:
     if len(start) < _LENGTH_BYTES:
         raise _truncated(file, "is too short to hold the length of a header")
     if length > LARGEST_HEADER_BYTES:
-        raise _malformed(
-            file, f"announces a header of {length} bytes; the format allows {LARGEST_HEADER_BYTES}"
-        )
+        raise _malformed(file, f"announces a header of {length} bytes; the format allows {LARGEST_HEADER_BYTES}")
     if _LENGTH_BYTES + length > file.size_bytes:
         raise _truncated(file, f"has {file.size_bytes} bytes and announces a header of {length}")
     return length

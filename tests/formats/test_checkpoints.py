@@ -117,7 +117,5 @@ def test_model_safetensors_comes_before_variants_and_shards() -> None:
 
 
 def test_no_file_is_left_out_of_the_checkpoints() -> None:
-    files = listed(
-        "a.safetensors", "B.SAFETENSORS", "x/a.safetensors", *SHARDS, "x/y/model-1-of-3.safetensors"
-    )
+    files = listed("a.safetensors", "B.SAFETENSORS", "x/a.safetensors", *SHARDS, "x/y/model-1-of-3.safetensors")
     assert {file for checkpoint in checkpoints(files) for file in checkpoint.files} == set(files)

@@ -47,9 +47,7 @@ def test_it_is_refused_with_its_reason(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", [n for n, reason in REASONS.items() if reason in (Reason.MALFORMED_HEADER, Reason.TRUNCATED)]
 )
-def test_the_formats_own_library_refuses_it_too_unless_we_are_stricter_by_design(
-    name: str, tmp_path: Path
-) -> None:
+def test_the_formats_own_library_refuses_it_too_unless_we_are_stricter_by_design(name: str, tmp_path: Path) -> None:
     HOSTILE[name](tmp_path)
     content = (tmp_path / "model.safetensors").read_bytes()
     if name in STRICTER_BY_DESIGN:

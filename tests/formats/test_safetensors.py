@@ -98,9 +98,7 @@ def nearly_headers(draw: st.DrawFn) -> bytes:
         key = draw(st.sampled_from(["dtype", "shape", "data_offsets", "more"]))
         entry[key] = draw(json_values | st.lists(sizes, max_size=3))
     if draw(st.booleans()):
-        entries["__metadata__"] = draw(
-            st.dictionaries(st.text(max_size=3), st.text(max_size=3)) | json_values
-        )
+        entries["__metadata__"] = draw(st.dictionaries(st.text(max_size=3), st.text(max_size=3)) | json_values)
     return json.dumps(entries, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
 
 
@@ -149,12 +147,8 @@ def _data_bytes(header: bytes, otherwise: int) -> int:
 def _is_stricter_by_design(header: bytes) -> bool:
     """Numbers of no use in a header, even where the format's library skips them; entries that are lists."""
     entries = json.loads(header)
-    odd = any(
-        isinstance(entry, list) or (isinstance(entry, dict) and "more" in entry) for entry in entries.values()
-    )
-    return odd or any(
-        len(entry.get("shape") or ()) > 16 for entry in entries.values() if isinstance(entry, dict)
-    )
+    odd = any(isinstance(entry, list) or (isinstance(entry, dict) and "more" in entry) for entry in entries.values())
+    return odd or any(len(entry.get("shape") or ()) > 16 for entry in entries.values() if isinstance(entry, dict))
 
 
 @settings(max_examples=300, deadline=None)
@@ -167,9 +161,7 @@ def test_whatever_the_bytes_nothing_but_a_format_error_comes(content: bytes) -> 
 # --- elements ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("dtype", "kind"), [("F64", "f8"), ("F32", "f4"), ("F16", "f2"), ("BF16", ml_dtypes.bfloat16)]
-)
+@pytest.mark.parametrize(("dtype", "kind"), [("F64", "f8"), ("F32", "f4"), ("F16", "f2"), ("BF16", ml_dtypes.bfloat16)])
 def test_elements_become_float32_and_what_is_not_finite_stays_so(dtype: str, kind: Any) -> None:
     values = np.array([0.0, -0.0, 1.5, -2.0, np.inf, -np.inf, np.nan]).astype(kind)
     decoded = decode(memoryview(values.tobytes()), dtype)

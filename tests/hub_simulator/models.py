@@ -61,9 +61,7 @@ async def model_info(state: State, request: Request, repo: str) -> Answer:
 async def tree(state: State, request: Request, repo: str) -> Answer:
     repository, commit = find(state, request, repo)
     query = request.query_params
-    entries = listing.tree_entries(
-        commit, request.path_params.get("path", ""), query.get("recursive") == "true"
-    )
+    entries = listing.tree_entries(commit, request.path_params.get("path", ""), query.get("recursive") == "true")
     if not entries and request.path_params.get("path"):
         raise Refused(refusal(404, "EntryNotFound", "Entry not found"))
     start = listing.read_cursor(query["cursor"]) if "cursor" in query else 0
