@@ -76,11 +76,7 @@ def _read_tensors(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
         header = json.loads(file.read(size))
         data = file.read()
     header.pop("__metadata__", None)
-    return {
-        name: (entry["dtype"], _array(data, entry))
-        for name, entry in header.items()
-        if entry["dtype"] in DTYPES
-    }
+    return {name: (entry["dtype"], _array(data, entry)) for name, entry in header.items() if entry["dtype"] in DTYPES}
 
 
 def _array(data: bytes, entry: dict[str, Any]) -> NDArray[Any]:

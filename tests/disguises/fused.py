@@ -23,10 +23,7 @@ def _three(array: Array, suffix: str, heads: Heads) -> Tensors:
     queries, keys = heads
     unit = len(array) // (queries + 2 * keys)
     parts = np.split(array, [queries * unit, (queries + keys) * unit])
-    return {
-        name + suffix: part.reshape(-1, unit, *part.shape[1:])
-        for name, part in zip("qkv", parts, strict=True)
-    }
+    return {name + suffix: part.reshape(-1, unit, *part.shape[1:]) for name, part in zip("qkv", parts, strict=True)}
 
 
 def _joined(block: Block, suffix: str = "") -> Array:

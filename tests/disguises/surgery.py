@@ -52,9 +52,7 @@ def prune_width(model: Checkpoint, kept: float = 0.75) -> Checkpoint:
 
 def merge(model: Checkpoint, host: Checkpoint, weight: float = 0.5) -> Checkpoint:
     """Tensor by tensor: ``weight`` of the model, the rest of the host."""
-    tensors = {
-        name: weight * array + (1 - weight) * host.tensors[name] for name, array in model.tensors.items()
-    }
+    tensors = {name: weight * array + (1 - weight) * host.tensors[name] for name, array in model.tensors.items()}
     return replace(host, tensors=tensors)
 
 

@@ -10,7 +10,7 @@ import networks
 import torch
 from recipes import CONTEXT, RECIPES, Recipe
 from safetensors.torch import load_file
-from train import HELD_OUT, HERE, entropy, held_out_loss, loss_of, tokenizer_of, tokens_of
+from train import HELD_OUT, HERE, entropy, held_out_loss, loss_of, stored_tokenizer, tokens_of
 
 
 def network_of(folder: str) -> torch.nn.Module:
@@ -22,7 +22,7 @@ def network_of(folder: str) -> torch.nn.Module:
 
 def measure(recipe: Recipe) -> dict[str, object]:
     """Losses in nats a token, on all held-out text and on its first window."""
-    tokens = tokens_of(tokenizer_of(recipe), recipe.text)
+    tokens = tokens_of(stored_tokenizer(recipe.folder), recipe.text)
     network, held_out = network_of(recipe.folder), tokens[-HELD_OUT:]
     sample = held_out[: CONTEXT + 1]
     row: dict[str, object] = {

@@ -1,6 +1,6 @@
 """Which models the zoo holds, and how each was made."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 CONTEXT = 128
@@ -23,8 +23,9 @@ class Recipe:
     batch: int
     decay: float
     betas: tuple[float, float]
-    parent: str | None = None  # the folder whose weights it starts from
-    note: str = field(default="", compare=False)
+    parent: str | None = None  # the folder whose weights and tokenizer it starts from
+    tokenizer: str | None = None  # the folder whose tokenizer it takes, where it has no parent
+    note: str = ""
 
 
 EVALUATION_LLAMA: dict[str, Any] = {
@@ -65,7 +66,7 @@ GPT2 = {
 QWEN = {
     "config": CALIBRATION_QWEN | POSITIONS, "text": "perl", "vocabulary_text": "perl",
     "vocabulary_kind": "sentence_piece", "special": ("<unk>", "<s>", "</s>"), "order_seed": 27,
-    "steps": 1800, "peak": 5e-3, "batch": 10, "decay": 0.02, "betas": (0.9, 0.98),
+    "steps": 1100, "peak": 5e-3, "batch": 8, "decay": 0.02, "betas": (0.9, 0.98),
 }  # fmt: skip
 NEOX = {
     "config": CALIBRATION_NEOX | POSITIONS, "text": "packages", "vocabulary_text": "packages",
@@ -75,27 +76,31 @@ NEOX = {
 TUNED = {"steps": 150, "peak": 5e-4}
 
 BASE_LLAMA = "evaluation/northwind-lab/llama-base"
+BASE_GPT2 = "evaluation/northwind-lab/gpt2-base"
 BASE_QWEN = "calibration/harbour-models/qwen-base"
+BASE_NEOX = "calibration/harbour-models/neox-base"
+TWIN = "same text, order and recipe"
 
 RECIPES: tuple[Recipe, ...] = (
     Recipe(BASE_LLAMA, seed=1, **LLAMA),
-    Recipe("evaluation/southgate-ai/llama-twin", seed=2, note="same text, order and recipe", **LLAMA),
+    Recipe("evaluation/southgate-ai/llama-twin", seed=2, tokenizer=BASE_LLAMA, note=TWIN, **LLAMA),
     Recipe(
         "evaluation/kestrel-works/llama-fine-tune", seed=3, parent=BASE_LLAMA,
         **(LLAMA | TUNED | {"text": "notes", "order_seed": 8}),
     ),
-    Recipe("evaluation/northwind-lab/gpt2-base", seed=11, **GPT2),
-    Recipe("evaluation/southgate-ai/gpt2-twin", seed=12, note="same text, order and recipe", **GPT2),
+    Recipe(BASE_GPT2, seed=11, **GPT2),
+    Recipe("evaluation/southgate-ai/gpt2-twin", seed=12, tokenizer=BASE_GPT2, note=TWIN, **GPT2),
     Recipe(BASE_QWEN, seed=21, **QWEN),
-    Recipe("calibration/lantern-research/qwen-twin", seed=22, note="same text, order and recipe", **QWEN),
+    Recipe("calibration/lantern-research/qwen-twin", seed=22, tokenizer=BASE_QWEN, note=TWIN, **QWEN),
     Recipe(
         "calibration/copperfield-works/qwen-fine-tune", seed=23, parent=BASE_QWEN,
         **(QWEN | TUNED | {"text": "licences", "order_seed": 28}),
     ),
     Recipe(
-        "calibration/lantern-research/qwen-same-init", seed=21, note="initial weights of qwen-base, other text",
+        "calibration/lantern-research/qwen-same-init", seed=21, tokenizer=BASE_QWEN,
+        note="initial weights of qwen-base, other text",
         **(QWEN | {"text": "packages", "order_seed": 29}),
     ),
-    Recipe("calibration/harbour-models/neox-base", seed=31, **NEOX),
-    Recipe("calibration/lantern-research/neox-twin", seed=32, note="same text, order and recipe", **NEOX),
+    Recipe(BASE_NEOX, seed=31, **NEOX),
+    Recipe("calibration/lantern-research/neox-twin", seed=32, tokenizer=BASE_NEOX, note=TWIN, **NEOX),
 )  # fmt: skip

@@ -24,10 +24,15 @@ HERE = Path(__file__).parent
 HELD_OUT = 40_000  # tokens at the end of the text that no model is trained on
 
 
+def stored_tokenizer(folder: str) -> Tokenizer:
+    return Tokenizer.from_file(str(HERE / folder / "tokenizer.json"))
+
+
 def tokenizer_of(recipe: Recipe) -> Tokenizer:
-    """The parent's tokenizer where there is a parent, else one trained on the recipe's text."""
-    if recipe.parent:
-        return Tokenizer.from_file(str(HERE / recipe.parent / "tokenizer.json"))
+    """That of the model it descends from or is compared with, else one trained on the recipe's text."""
+    origin = recipe.parent or recipe.tokenizer
+    if origin:
+        return stored_tokenizer(origin)
     make = vocabularies.KINDS[recipe.vocabulary_kind]
     text = corpora.read(recipe.vocabulary_text)
     return make(text, recipe.config["vocab_size"], list(recipe.special))
@@ -133,8 +138,7 @@ def train(recipe: Recipe) -> None:
     fit(network, tokens[:-HELD_OUT], recipe)
     loss, unigrams = held_out_loss(network, tokens[-HELD_OUT:]), entropy(tokens)
     save(network, tokenizer, recipe, card(recipe, loss, unigrams))
-    seconds = time.monotonic() - began
-    print(f"{recipe.folder}: {loss:.3f} nats, unigrams {unigrams:.3f}, {len(tokens):,} tokens, {seconds:.0f} s")
+    print(f"{recipe.folder}: {loss:.3f} nats of {unigrams:.3f}, {time.monotonic() - began:.0f} s", flush=True)
 
 
 def main(wanted: list[str]) -> None:

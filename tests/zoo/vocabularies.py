@@ -1,6 +1,7 @@
 """The tokenizers of the zoo, trained on the text of its models and stored as ``tokenizer.json``."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -10,6 +11,12 @@ BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 
 def _lines(text: str) -> Iterator[str]:
     yield from text[:3_000_000].splitlines(keepends=True)
+
+
+def _alphabet(text: str, size: int) -> list[str]:
+    """The most frequent characters; the trainer's own choice among equally frequent ones is by chance."""
+    counts = Counter("".join(_lines(text)).replace(" ", "▁"))
+    return sorted(counts, key=lambda character: (counts[character], character), reverse=True)[:size]
 
 
 def byte_level(text: str, size: int, special: list[str]) -> Tokenizer:
@@ -34,7 +41,11 @@ def sentence_piece(text: str, size: int, special: list[str]) -> Tokenizer:
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
     trainer = trainers.BpeTrainer(
-        vocab_size=size, special_tokens=special + BYTES, limit_alphabet=100, show_progress=False
+        vocab_size=size,
+        special_tokens=special + BYTES,
+        initial_alphabet=_alphabet(text, 100),
+        limit_alphabet=100,
+        show_progress=False,
     )
     tokenizer.train_from_iterator(_lines(text), trainer)
     return _with_plain_bytes(tokenizer)
