@@ -1,25 +1,50 @@
 """One subject, looked at as far as its budget and its looks call for: the cascade.
 
 Listing (exact hashes) -> headers, tokenizer, anchors -> a first look at a few layers -> retrieval -> the
-agreement tests -> for a suspect only, a second look at every layer. It raises nothing but TransientError.
+agreement tests -> for a suspect only, a second look at every layer. Every checkpoint of a repository is
+looked at until one is a finding. It raises nothing but TransientError.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from index.build import Snapshot
 from scanners import finding, fingerprint
 from scanners.calibration import Calibration, shipped
 from scanners.compare import compare
-from scanners.errors import CannotLook, TransientError
+from scanners.errors import CannotLook, FormatError, Reason, TransientError
 from scanners.finding import Judgement
 from scanners.fingerprint import Measurement
-from scanners.opening import open_checkpoint
+from scanners.opening import Checkpoint, open_checkpoint, weights_of
 from scanners.plan import Budget, first_look, second_look
-from scanners.records import Coverage, Fingerprint, Outcome, RemoteFile, RepoRevision, Skipped, Verdict
+from scanners.records import (
+    Acquittal,
+    Coverage,
+    Finding,
+    Fingerprint,
+    Outcome,
+    RemoteFile,
+    RepoRevision,
+    Skipped,
+    Verdict,
+)
 from scanners.schemes import Schemes
 from scanners.sources import Source
 
 CANDIDATES = 64
+SMALL_REGISTER = 16  # so few models are all compared: retrieval could only lose one
+MOST_CHECKPOINTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Examiner:
+    """What every look at a subject needs."""
+
+    source: Source
+    snapshot: Snapshot
+    schemes: Schemes
+    budget: Budget
+    calibration: Calibration
 
 
 def examine(subject: RepoRevision, source: Source, snapshot: Snapshot, schemes: Schemes, budget: str) -> Outcome:
@@ -29,12 +54,11 @@ def examine(subject: RepoRevision, source: Source, snapshot: Snapshot, schemes: 
     """
     source.usage.requests = source.usage.bytes_read = 0
     try:
-        return _examine(subject, source, snapshot, schemes, Budget(budget), shipped())
+        return _examine(Examiner(source, snapshot, schemes, Budget(budget), shipped()), subject)
     except TransientError:
         raise
     except CannotLook as error:
-        usage = source.usage
-        return Skipped(subject.uri, error.reason.value, error.detail, usage.requests, usage.bytes_read)
+        return _skipped(subject, source, error.reason, error.detail)
 
 
 def enrol_fingerprint(subject: RepoRevision, source: Source, schemes: Schemes) -> Fingerprint:
@@ -42,33 +66,62 @@ def enrol_fingerprint(subject: RepoRevision, source: Source, schemes: Schemes) -
     return fingerprint.of(source, subject, schemes)
 
 
-def _examine(
-    subject: RepoRevision,
-    source: Source,
-    snapshot: Snapshot,
-    schemes: Schemes,
-    budget: Budget,
-    calibration: Calibration,
-) -> Outcome:
-    files = source.files(subject)
-    copied = _copied(files, snapshot)
+def _skipped(subject: RepoRevision, source: Source, reason: Reason, detail: str) -> Skipped:
+    return Skipped(subject.uri, reason.value, detail, source.usage.requests, source.usage.bytes_read)
+
+
+def _examine(examiner: Examiner, subject: RepoRevision) -> Outcome:
+    files = examiner.source.files(subject)
+    copied = _copied(files, examiner.snapshot)
     if copied is not None:
-        coverage = Coverage(
-            sum(f.size_bytes for f in files), source.usage.bytes_read, source.usage.requests, 0, (), budget
-        )
-        name, count = copied
-        return finding.exact_finding(subject, name, coverage, count, calibration, schemes.name)
-    checkpoint = open_checkpoint(source, subject, files)
-    measurement = Measurement(checkpoint, schemes, budget.value, thorough=budget is Budget.FULL)
+        return _exact(examiner, subject, files, *copied)
+    acquitted: list[Acquittal] = []
+    errors: list[CannotLook] = []
+    for outcome in _each_checkpoint(examiner, subject, files, errors):
+        if isinstance(outcome, Finding):
+            return outcome
+        acquitted.append(outcome)
+    if errors:  # what could not be read may be the copy: the rest does not acquit it
+        raise errors[0]
+    return max(acquitted, key=lambda a: a.score)
+
+
+def _each_checkpoint(
+    examiner: Examiner, subject: RepoRevision, files: tuple[RemoteFile, ...], errors: list[CannotLook]
+) -> Iterator[Finding | Acquittal]:
+    """The outcome of each checkpoint of a repository; those that cannot be read go to ``errors``."""
+    found = weights_of(files)
+    for weights in found[:MOST_CHECKPOINTS]:
+        try:
+            yield _look(examiner, open_checkpoint(examiner.source, subject, files, weights))
+        except TransientError:
+            raise
+        except CannotLook as error:
+            errors.append(error)
+    if len(found) > MOST_CHECKPOINTS:
+        sentence = f"{len(found)} checkpoints in one repository, {MOST_CHECKPOINTS} were looked at"
+        errors.append(FormatError(Reason.BUDGET_TOO_SMALL, sentence))
+
+
+def _look(examiner: Examiner, checkpoint: Checkpoint) -> Finding | Acquittal:
+    """The first look, and for a suspect the second one."""
+    budget, calibration = examiner.budget, examiner.calibration
+    measurement = Measurement(checkpoint, examiner.schemes, budget.value, thorough=budget is Budget.FULL)
     suspect = measurement.extend(first_look(checkpoint.layout, budget)).fingerprint()
-    best = _best(suspect, snapshot, calibration)
+    best = _best(examiner, suspect)
     if best is not None and best.verdict is not Verdict.INDEPENDENT:
         suspect = measurement.extend(second_look(checkpoint.layout, budget)).fingerprint()
-        best = _best(suspect, snapshot, calibration)
+        best = _best(examiner, suspect)
     if best is None or best.verdict is Verdict.INDEPENDENT:
-        return finding.acquittal(subject, best, suspect.coverage, calibration)
-    reference = snapshot.fingerprint(best.comparison.reference_id)
-    return finding.finding(best, suspect, reference, calibration, schemes.name)
+        return finding.acquittal(suspect.revision, best, suspect.coverage, calibration)
+    reference = examiner.snapshot.fingerprint(best.comparison.reference_id)
+    return finding.finding(best, suspect, reference, calibration, examiner.schemes.name)
+
+
+def _exact(examiner: Examiner, subject: RepoRevision, files: Sequence[RemoteFile], name: str, count: int) -> Finding:
+    usage, total = examiner.source.usage, sum(file.size_bytes for file in files)
+    coverage = Coverage(total, usage.bytes_read, usage.requests, 0, (), examiner.budget.value)
+    return finding.exact_finding(subject, name, coverage, count, examiner.calibration, examiner.schemes.name)
 
 
 def _copied(files: Sequence[RemoteFile], snapshot: Snapshot) -> tuple[str, int] | None:
@@ -80,17 +133,23 @@ def _copied(files: Sequence[RemoteFile], snapshot: Snapshot) -> tuple[str, int] 
     return None
 
 
-def _best(suspect: Fingerprint, snapshot: Snapshot, calibration: Calibration) -> Judgement | None:
-    """The strongest judgement over the retrieved candidates; None where an ancestor explains it as well."""
-    references = {model.id: model for model in snapshot.references}
-    judged = [
-        finding.judge(
-            compare(suspect, snapshot.fingerprint(c.reference_id), c.reference_id, references[c.reference_id].name),
-            calibration,
-            len(references),
-        )
-        for c in snapshot.query(suspect.sketches, CANDIDATES)
-    ]
-    protected = finding.strongest([j for j in judged if references[j.comparison.reference_id].role == "protected"])
-    ancestor = finding.strongest([j for j in judged if references[j.comparison.reference_id].role == "ancestor"])
+def _best(examiner: Examiner, suspect: Fingerprint) -> Judgement | None:
+    """The strongest judgement over the candidates, taken back where a known ancestor explains it as well."""
+    references = {model.id: model for model in examiner.snapshot.references}
+    judged: dict[str, list[Judgement]] = {"protected": [], "ancestor": []}
+    for reference_id in _candidates(examiner.snapshot, suspect):
+        model, registered = references[reference_id], examiner.snapshot.fingerprint(reference_id)
+        comparison = compare(suspect, registered, reference_id, model.name, examiner.calibration.similarity)
+        judged[model.role].append(finding.judge(comparison, examiner.calibration, len(references)))
+    protected, ancestor = finding.strongest(judged["protected"]), finding.strongest(judged["ancestor"])
     return protected if protected is None else finding.beside_ancestor(protected, ancestor)
+
+
+def _candidates(snapshot: Snapshot, suspect: Fingerprint) -> list[int]:
+    """Whom to compare with: what the index retrieves; all of a register so small that nothing is gained."""
+    if not suspect.sketches:
+        raise FormatError(Reason.UNKNOWN_ARCHITECTURE, "no matrix of it could be placed in a transformer block")
+    found = [candidate.reference_id for candidate in snapshot.query(suspect.sketches, CANDIDATES)]
+    if len(snapshot.references) <= SMALL_REGISTER:
+        found.extend(model.id for model in snapshot.references if model.id not in found)
+    return found

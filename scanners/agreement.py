@@ -104,28 +104,39 @@ def _log10(number: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """Suspect units (m,) matched twice: the registered unit by either view, and the weaker of both cosines."""
+    """Suspect units (m,) matched twice: the registered unit by either view, and the weaker of both cosines.
+
+    Units whose weaker cosine is below ``least`` do not count as agreeing: independent models agree by
+    function on a few units that are only distantly alike. The bound holds all the more for the lower count.
+    """
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     weaker: NDArray[np.float32]
+    least: float = 0.0
 
     @staticmethod
     def of(
         first: tuple[NDArray[np.int64], NDArray[np.float32]],
         second: tuple[NDArray[np.int64], NDArray[np.float32]],
+        least: float = 0.0,
     ) -> "Matching":
         """From two results of `nearest`."""
-        return Matching(first[0], second[0], np.minimum(first[1], second[1]))
+        return Matching(first[0], second[0], np.minimum(first[1], second[1]), least)
+
+    @property
+    def same(self) -> NDArray[np.bool_]:
+        """Which units (m,) agree and are alike."""
+        return np.asarray((self.first == self.second) & (self.weaker >= self.least))
 
     @property
     def agreeing(self) -> int:
-        return int((self.first == self.second).sum())
+        return int(self.same.sum())
 
     @property
     def similarity(self) -> float:
         """Median cosine of the agreeing units, 0 if there are none."""
-        return float(np.median(self.weaker[self.first == self.second])) if self.agreeing else 0.0
+        return float(np.median(self.weaker[self.same])) if self.agreeing else 0.0
 
     def test(self) -> Agreement:
         """The agreement test on the two matchings."""
@@ -133,6 +144,6 @@ class Matching:
         return Agreement(self.agreeing, len(self.first), tail, self.similarity)
 
 
-def agreement(suspect: tuple[Matrix, Matrix], registered: tuple[Matrix, Matrix]) -> Agreement:
+def agreement(suspect: tuple[Matrix, Matrix], registered: tuple[Matrix, Matrix], least: float = 0.0) -> Agreement:
     """Compare units through two views: suspect views (m, k), registered views (n, k), rows of unit length."""
-    return Matching.of(nearest(suspect[0], registered[0]), nearest(suspect[1], registered[1])).test()
+    return Matching.of(nearest(suspect[0], registered[0]), nearest(suspect[1], registered[1]), least).test()

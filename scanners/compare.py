@@ -36,11 +36,17 @@ class FrameResult:
     trials: int  # layer pairs times view pairs tried
 
 
-def compare(suspect: Fingerprint, reference: Fingerprint, reference_id: int, name: str) -> Comparison:
-    """Compare what was read of a suspect with a registered model, in every frame both have."""
-    frames = [f for f in (_units(suspect, reference, kind) for kind in ("anchored", "identity")) if f is not None]
+def compare(
+    suspect: Fingerprint, reference: Fingerprint, reference_id: int, name: str, least: Mapping[str, float]
+) -> Comparison:
+    """Compare what was read of a suspect with a registered model, in every frame both have.
+
+    ``least`` gives for each frame ("anchored", "identity", "spectral") how alike agreeing units must be.
+    """
+    kinds = ("anchored", "identity")
+    frames = [f for f in (_units(suspect, reference, kind, least.get(kind, 0.0)) for kind in kinds) if f is not None]
     evidence = [_evidence(frame) for frame in frames]
-    heads = _heads(suspect, reference)
+    heads = _heads(suspect, reference, least.get("spectral", 0.0))
     evidence.extend([heads] if heads else [])
     tried = len(evidence)
     log10_p = min((e.log10_p for e in evidence), default=0.0) + (np.log10(tried) if tried else 0.0)
@@ -52,7 +58,7 @@ def compare(suspect: Fingerprint, reference: Fingerprint, reference_id: int, nam
     return Comparison(reference_id, name, tuple(evidence), layer_map, score, min(0.0, float(log10_p)))
 
 
-def _units(suspect: Fingerprint, reference: Fingerprint, frame: str) -> FrameResult | None:
+def _units(suspect: Fingerprint, reference: Fingerprint, frame: str, least: float) -> FrameResult | None:
     """The unit agreement test in one frame; None where the two have no such frame in common."""
     ours = {p.layer: p for p in suspect.profiles if p.frame == frame}
     theirs = {p.layer: p for p in reference.profiles if p.frame == frame}
@@ -65,7 +71,7 @@ def _units(suspect: Fingerprint, reference: Fingerprint, frame: str) -> FrameRes
         return None
     left = {layer: views(profile, True) for layer, profile in ours.items()}
     right = {layer: views(profile, False) for layer, profile in theirs.items()}
-    return _all_pairs(frame, left, right, ours, theirs)
+    return _all_pairs(frame, left, right, theirs, least)
 
 
 def _identity_views(profile: UnitProfiles, _suspect: bool) -> Views:
@@ -114,15 +120,15 @@ def _all_pairs(
     frame: str,
     left: Mapping[int, Views],
     right: Mapping[int, Views],
-    ours: Mapping[int, UnitProfiles],
     theirs: Mapping[int, UnitProfiles],
+    least: float,
 ) -> FrameResult:
     best: dict[int, tuple[int, Agreement, float]] = {}
     trials = 0
     for suspect_layer, views in left.items():
         matched: list[tuple[int, float, int, Matching]] = []
         for layer, registered in right.items():
-            matchings = _matchings(views, registered)
+            matchings = _matchings(views, registered, least)
             trials += len(matchings)
             matched.extend((m.agreeing, m.similarity, layer, m) for m in matchings)
         _, _, layer, chosen = max(matched, key=lambda m: m[:3])
@@ -132,12 +138,12 @@ def _all_pairs(
     return FrameResult(frame, best, gated, max(trials, 1))
 
 
-def _matchings(left: Views, right: Views) -> list[Matching]:
+def _matchings(left: Views, right: Views, least: float) -> list[Matching]:
     """One matching for every two views of the suspect's units against two of the registered ones'."""
     pairs = list(view_pairs(left, right))
     wanted = {(ours[i], theirs[i]) for ours, theirs in pairs for i in (0, 1)}
     near = {(ours, theirs): agreement.nearest(left[ours], right[theirs]) for ours, theirs in wanted}
-    return [Matching.of(near[ours[0], theirs[0]], near[ours[1], theirs[1]]) for ours, theirs in pairs]
+    return [Matching.of(near[ours[0], theirs[0]], near[ours[1], theirs[1]], least) for ours, theirs in pairs]
 
 
 def _share(result: tuple[int, Agreement, float]) -> float:
@@ -161,14 +167,14 @@ def _evidence(result: FrameResult) -> Evidence:
     return Evidence(f"units agreement, {result.frame} frame", agreeing, units, NULL, corrected, detail)
 
 
-def _heads(suspect: Fingerprint, reference: Fingerprint) -> Evidence | None:
+def _heads(suspect: Fingerprint, reference: Fingerprint, least: float) -> Evidence | None:
     """The agreement test on attention heads: all heads read against all registered heads."""
     ours = [p for p in suspect.profiles if p.kind == "heads"]
     theirs = [p for p in reference.profiles if p.kind == "heads"]
     if not ours or not theirs:
         return None
     first, second = (_nearest_spectrum(_stack(ours, v), _stack(theirs, v)) for v in ("query-key", "value-output"))
-    test = Matching.of(first, second).test()
+    test = Matching.of(first, second, least).test()
     detail: dict[str, float | int | str] = {
         "kind": "spectral heads",
         "strongest layer agreeing": test.agreeing,

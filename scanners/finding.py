@@ -51,15 +51,14 @@ def judge(comparison: Comparison, calibration: Calibration, references: int) -> 
         verdict = Verdict.STRONG
     elif both <= calibration.suspected_log10_p:
         verdict = Verdict.SUSPECTED
-    alike = [line for line in comparison.layer_map if line.similarity >= calibration.similarity[line.frame]]
-    return Judgement(replace(comparison, layer_map=tuple(alike)), verdict, exact, calibrated, similarity)
+    return Judgement(comparison, verdict, exact, calibrated, similarity)
 
 
 def _weigh(evidence: Evidence, calibration: Calibration, references: int, frames: int) -> tuple[float, float, float]:
-    """(exact, calibrated, similarity) of one test; no weight where the agreeing units are not alike enough."""
+    """(exact, calibrated, similarity) of one piece of evidence."""
     kind = str(evidence.detail.get("kind", ""))
     similarity = float(evidence.detail.get("similarity", 0.0))
-    if not kind or similarity < calibration.similarity.get(kind.split()[0], 1.0):
+    if not kind:  # a similarity, no test
         return 0.0, 0.0, 0.0
     tried = references * frames
     agreeing, units = (

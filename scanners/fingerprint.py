@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scanners import sketch
 from scanners.anchors import ANCHORS
 from scanners.measuring import Frames, PartSums, stream
-from scanners.opening import Checkpoint, open_checkpoint, read_anchors
+from scanners.opening import Checkpoint, open_checkpoint, read_anchors, weights_of
 from scanners.plan import HELD_UNITS, MAX_UNITS, Scope, everything, unit_roles, unit_rows
-from scanners.records import Coverage, Fingerprint, RepoRevision, Role, Sketch, UnitProfiles, Vector
+from scanners.records import AnchorGeometry, Coverage, Fingerprint, RepoRevision, Role, Sketch, UnitProfiles, Vector
 from scanners.roles import Block, MatrixPart
 from scanners.schemes import Schemes
 from scanners.sources import Source
@@ -36,7 +36,8 @@ class Measurement:
         self.grid: dict[int, float] = {}
         runs, size = (64, 256 << 20) if thorough else (4, max(4 << 20, checkpoint.manifest.size_bytes // 2000))
         found = read_anchors(checkpoint, runs, size)
-        self.anchors, rows = found if found else (None, None)
+        self.anchors: AnchorGeometry | None = found[0] if found else None
+        rows = found[1] if found else None
         self.whitener = None if self.anchors is None else sketch.whitener(self.anchors.gram)
         self.frames = Frames(rows, sketch.identity_frame(checkpoint.layout.shape.width, schemes.key))
 
@@ -209,6 +210,7 @@ def of(source: Source, revision: RepoRevision, schemes: Schemes) -> Fingerprint:
 
     Raises CannotLook with the reason where the checkpoint cannot be read or understood.
     """
-    checkpoint = open_checkpoint(source, revision, source.files(revision))
+    files = source.files(revision)
+    checkpoint = open_checkpoint(source, revision, files, weights_of(files)[0])
     measurement = Measurement(checkpoint, schemes, "full", thorough=True)
     return measurement.extend(everything(checkpoint.layout)).fingerprint()

@@ -12,7 +12,8 @@ import numpy as np
 
 from scanners import anchors as anchor_list
 from scanners.errors import CannotLook, TransientError
-from scanners.formats.manifest import read_manifest
+from scanners.formats.checkpoints import CheckpointFiles, checkpoints, why_none
+from scanners.formats.manifest import read_checkpoint
 from scanners.layout import understand
 from scanners.plan import MIN_ANCHORS, row_runs
 from scanners.reading import TensorReader
@@ -38,9 +39,11 @@ class Checkpoint:
     notes: list[str] = field(default_factory=list)
 
 
-def open_checkpoint(source: Source, revision: RepoRevision, files: tuple[RemoteFile, ...]) -> Checkpoint:
-    """Read the headers and understand; raises CannotLook with the reason where that fails."""
-    manifest = read_manifest(source, revision, files)
+def open_checkpoint(
+    source: Source, revision: RepoRevision, files: tuple[RemoteFile, ...], weights: CheckpointFiles
+) -> Checkpoint:
+    """Read the headers of one checkpoint and understand; raises CannotLook with the reason where that fails."""
+    manifest = read_checkpoint(source, revision, files, weights)
     notes: list[str] = []
     folder = _folder(manifest)
     claims = _config(source, revision, files, folder, notes)
@@ -48,6 +51,14 @@ def open_checkpoint(source: Source, revision: RepoRevision, files: tuple[RemoteF
     notes.extend(layout.notes)
     vocabulary = _vocabulary(source, revision, files, folder, notes)
     return Checkpoint(revision, files, manifest, layout, TensorReader(source, revision), vocabulary, notes)
+
+
+def weights_of(files: tuple[RemoteFile, ...]) -> tuple[CheckpointFiles, ...]:
+    """All checkpoints of a revision, the one that loaders take first; raises FormatError where there is none."""
+    found = checkpoints(files)
+    if not found:
+        raise why_none(files)
+    return found
 
 
 def _folder(manifest: CheckpointManifest) -> str:
