@@ -55,7 +55,7 @@ def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     sys.excepthook = _unexpected
     try:
-        code = app(standalone_mode=False)
+        code = typer.main.get_command(app)(standalone_mode=False)  # an app would set a hook of its own
     except ValidationError as error:
         code = _refuse(exits.Exit.USAGE, "UsageError", _settings_errors(error))
     except (typer.TyperException, UsageError) as error:

@@ -42,9 +42,7 @@ def _joined(settings: Settings) -> Iterator[None]:
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """A cluster of this process only: loopback, no dashboard, gone with the block."""
-    with tempfile.TemporaryDirectory(
-        prefix="ray-", dir=_short_folder(settings), ignore_cleanup_errors=True
-    ) as folder:
+    with tempfile.TemporaryDirectory(prefix="ray-", dir=_short_folder(settings), ignore_cleanup_errors=True) as folder:
         ray.init(
             "local",
             num_cpus=settings.workers,

@@ -60,9 +60,7 @@ def stored(home: Home) -> Iterator[Check]:
     """The database answers and is migrated, the index is as new as the register, the ledger is whole."""
     models = len(home.register.list())
     yield Check("database", True, home.engine.url.render_as_string(hide_password=True))
-    yield Check(
-        "register", models > 0, f"{models} models", "" if models else "kinprint register SOURCE --name NAME"
-    )
+    yield Check("register", models > 0, f"{models} models", "" if models else "kinprint register SOURCE --name NAME")
     if models:
         index = open_snapshot(home.settings.snapshots)
         fresh = index.register_version == home.register.version()

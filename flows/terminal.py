@@ -49,9 +49,7 @@ class _Bar(Progress):
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        super().__init__(
-            *columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True
-        )
+        super().__init__(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
 
     def planned(self, subjects: int) -> None:
         self.add_task("scanning", total=subjects)

@@ -19,9 +19,7 @@ def add_to(app: typer.Typer) -> None:
 def demo(context: typer.Context, as_json: Json = False) -> int:
     """Scan a loopback hub of about thirty repositories; exits 0 if each came out as it was made."""
     settings: Settings = context.obj
-    home = (
-        settings.home if "home" in settings.model_fields_set else Path(tempfile.mkdtemp(prefix="kinprint-"))
-    )
+    home = settings.home if "home" in settings.model_fields_set else Path(tempfile.mkdtemp(prefix="kinprint-"))
     settings = settings.model_copy(update={"home": home, "database_url": ""})
     note(f"A hub of tiny models is built and served under {home}; this takes about a minute.")
     settings.export()

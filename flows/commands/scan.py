@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows import exits
+from flows import exits, places
 from flows.commands import BudgetOption, FailOnOption, Json
 from flows.settings import Settings
 from flows.terminal import answer, working
@@ -25,13 +25,17 @@ def scan(
 ) -> int:
     """Compare checkpoints with the register; a folder may be one repository or a tree of owner/name."""
     settings: Settings = context.obj
+    for source in sources:
+        places.parse(source)
     settings.export()
-    from flows import on_demand, report
     from flows.wiring import Home
+
+    home = Home(settings)
+    home.snapshot()
+    from flows import on_demand, report
 
     with working():
         scanned = on_demand.scan(sources, budget)
-        home = Home(settings)
         outcomes = [outcome for run in scanned.runs for outcome in home.outcomes(run)]
         document = report.document([*outcomes, *scanned.unresolved], home.case_ids(outcomes))
     answer(document, report.tables(document), as_json)
@@ -49,13 +53,15 @@ def nightly(
     """Scan what changed on the hub since the last night; an interrupted night is carried on."""
     settings: Settings = context.obj
     settings.export()
+    from flows.wiring import Home
+
+    home = Home(settings)
+    home.snapshot()
     from flows import nightly as night
     from flows import report
-    from flows.wiring import Home
 
     with working():
         run = night.nightly(since.replace(tzinfo=UTC) if since else None, limit, budget)
-        home = Home(settings)
         outcomes = home.outcomes(run)
         document = {**report.document(outcomes, home.case_ids(outcomes)), "run": run}
     answer(document, report.tables(document), as_json)

@@ -21,9 +21,7 @@ from scanners.records import (
     Verdict,
 )
 
-COVERAGE = Coverage(
-    bytes_total=1000, bytes_read=100, requests=3, layers_total=2, layers_read=(0, 1), budget="quick"
-)
+COVERAGE = Coverage(bytes_total=1000, bytes_read=100, requests=3, layers_total=2, layers_read=(0, 1), budget="quick")
 
 
 def revision(repo: str, last_modified: datetime | None = None) -> RepoRevision:
@@ -40,9 +38,7 @@ def skipped(subject: RepoRevision, reason: Reason) -> Skipped:
 
 
 def finding(subject: RepoRevision, verdict: Verdict = Verdict.STRONG) -> Finding:
-    evidence = Evidence(
-        "units agreement", 64.0, 64, "Poisson with mean 1", float("-inf"), {"frame": "anchored"}
-    )
+    evidence = Evidence("units agreement", 64.0, 64, "Poisson with mean 1", float("-inf"), {"frame": "anchored"})
     return Finding(
         subject=subject,
         reference="Base",

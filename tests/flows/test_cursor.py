@@ -48,9 +48,7 @@ def test_the_next_night_begins_where_the_last_one_did(catalog: Catalog) -> None:
     assert before - cursor.OVERLAP <= since < before
 
 
-@pytest.mark.parametrize(
-    "asked", [{"limit": 3}, {"since": "2026-01-01T00:00:00"}, {"hub": "http://127.0.0.1:2"}]
-)
+@pytest.mark.parametrize("asked", [{"limit": 3}, {"since": "2026-01-01T00:00:00"}, {"hub": "http://127.0.0.1:2"}])
 def test_a_night_that_saw_a_part_moves_nothing(catalog: Catalog, asked: dict[str, Any]) -> None:
     night(catalog, all_seen(), **asked)
     assert cursor.since(catalog, HUB) is None

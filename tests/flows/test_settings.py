@@ -73,9 +73,7 @@ def test_every_dependency_is_kept_quiet() -> None:
 
 @pytest.mark.parametrize("name", ["PREFECT_HOME", "HF_HOME", "RAY_AUTH_TOKEN_PATH"])
 def test_the_state_of_every_dependency_is_in_the_home(home: Path, name: str) -> None:
-    script = (
-        f"from flows.settings import Settings; Settings().export(); import os; print(os.environ['{name}'])"
-    )
+    script = f"from flows.settings import Settings; Settings().export(); import os; print(os.environ['{name}'])"
     assert Path(said(script, KINPRINT_HOME=str(home))).parent == home
 
 
