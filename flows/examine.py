@@ -106,6 +106,7 @@ def _each_checkpoint(
 def _look(examiner: Examiner, checkpoint: Checkpoint) -> Finding | Acquittal:
     """The first look, and for a suspect the second one."""
     budget, calibration = examiner.budget, examiner.calibration
+    _lend_tokenizer(examiner.snapshot, checkpoint)
     measurement = Measurement(checkpoint, examiner.schemes, budget.value, thorough=budget is Budget.FULL)
     suspect = measurement.extend(first_look(checkpoint.layout, budget)).fingerprint()
     best = _best(examiner, suspect)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scanners import agreement
 from scanners.agreement import Agreement, Matching
-from scanners.records import Comparison, Evidence, Fingerprint, LayerMatch, Matrix, Sketch, UnitProfiles
+from scanners.records import MISTAKEN, Comparison, Evidence, Fingerprint, LayerMatch, Matrix, Sketch, UnitProfiles
 from scanners.sketch import unit_rows, whitener
 
 MIN_COMMON_ANCHORS = 24
@@ -218,17 +218,17 @@ def _sketch_evidence(suspect: Fingerprint, reference: Fingerprint) -> list[Evide
 
 def _sketch_score(ours: Sequence[Sketch], theirs: Sequence[Sketch], roles: frozenset[str]) -> float | None:
     """Per suspect layer the best registered layer's mean cosine over common roles; the median of those."""
+    right = {(s.layer, s.role): s.vector for s in theirs}
     scores: dict[int, list[float]] = {}
-    right = {(s.layer, s.role, s.part): s.vector for s in theirs}
-    layers = sorted({s.layer for s in theirs})
-    mine = [s for s in ours if s.role in roles]
-    for other in layers:
-        by_layer: dict[int, list[float]] = {}
-        for s in mine:
-            if (other, s.role, s.part) in right:
-                by_layer.setdefault(s.layer, []).append(float(s.vector @ right[other, s.role, s.part]))
-        for layer, cosines in by_layer.items():
-            scores.setdefault(layer, []).append(float(np.mean(cosines)))
+    for other in sorted({s.layer for s in theirs}):
+        cosines: dict[int, dict[str, float]] = {}
+        for s in ours:
+            named = MISTAKEN.get(s.role, s.role) if s.part else s.role  # the matrix this is another reading of
+            if named in roles and (other, s.role) in right:
+                held = cosines.setdefault(s.layer, {})
+                held[named] = max(held.get(named, -1.0), float(s.vector @ right[other, s.role]))
+        for layer, found in cosines.items():
+            scores.setdefault(layer, []).append(float(np.mean(list(found.values()))))
     return float(np.median([max(values) for values in scores.values()])) if scores else None
 
 

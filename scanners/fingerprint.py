@@ -1,5 +1,6 @@
 """One revision becomes one fingerprint: the only place where reading and mathematics meet."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,13 +14,22 @@ from scanners.anchors import ANCHORS
 from scanners.measuring import Frames, PartSums, stream
 from scanners.opening import Checkpoint, open_checkpoint, read_anchors, weights_of
 from scanners.plan import HELD_UNITS, MAX_UNITS, Scope, everything, unit_roles, unit_rows
-from scanners.records import AnchorGeometry, Coverage, Fingerprint, RepoRevision, Role, Sketch, UnitProfiles, Vector
+from scanners.records import (
+    MISTAKEN,
+    AnchorGeometry,
+    Coverage,
+    Fingerprint,
+    RepoRevision,
+    Role,
+    Sketch,
+    UnitProfiles,
+    Vector,
+)
 from scanners.roles import Block, MatrixPart
 from scanners.schemes import Schemes
 from scanners.sources import Source
 
 ATTENTION = (Role.Q, Role.K, Role.V, Role.O)
-MISTAKEN = {"gate": "up", "up": "gate", "k": "v", "v": "k", "in": "down", "down": "in"}
 UNIT_ROLES = frozenset({Role.GATE, Role.UP, Role.IN, Role.DOWN})
 
 
@@ -190,7 +200,14 @@ class Measurement:
         zeros = float(np.median(list(self.zeros.values()))) if self.zeros else 0.0
         grid = float(np.median(list(self.grid.values()))) if self.grid else 0.25
         files = str(len(self.checkpoint.manifest.files))
-        return {"dtypes": " ".join(dtypes), "zeros": f"{zeros:.4f}", "grid": f"{grid:.4f}", "files": files}
+        anchors = json.dumps(dict(self.checkpoint.anchor_rows))
+        return {
+            "dtypes": " ".join(dtypes),
+            "zeros": f"{zeros:.4f}",
+            "grid": f"{grid:.4f}",
+            "files": files,
+            "anchor rows": anchors,
+        }
 
 
 def _union(*parts: tuple[int, ...]) -> tuple[int, ...]:
@@ -214,3 +231,9 @@ def of(source: Source, revision: RepoRevision, schemes: Schemes) -> Fingerprint:
     checkpoint = open_checkpoint(source, revision, files, weights_of(files)[0])
     measurement = Measurement(checkpoint, schemes, "full", thorough=True)
     return measurement.extend(everything(checkpoint.layout)).fingerprint()
+
+
+def anchor_rows(fingerprint: Fingerprint) -> dict[int, int]:
+    """Anchor slot -> embedding row of a registered model: lent to a subject that came without a tokenizer."""
+    stored = json.loads(fingerprint.facts.get("anchor rows", "{}"))
+    return {int(slot): int(row) for slot, row in stored.items()}

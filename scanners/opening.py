@@ -5,6 +5,7 @@ and done without. A checkpoint without a usable tokenizer loses the anchored cha
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +36,7 @@ class Checkpoint:
     manifest: CheckpointManifest
     layout: Layout
     reader: TensorReader
-    vocabulary: dict[str, int] | None
+    anchor_rows: Mapping[int, int]  # anchor slot -> row of the embedding; empty without a tokenizer
     notes: list[str] = field(default_factory=list)
 
 
@@ -49,8 +50,8 @@ def open_checkpoint(
     claims = _config(source, revision, files, folder, notes)
     layout = understand(manifest, claims)
     notes.extend(layout.notes)
-    vocabulary = _vocabulary(source, revision, files, folder, notes)
-    return Checkpoint(revision, files, manifest, layout, TensorReader(source, revision), vocabulary, notes)
+    anchor_rows = anchor_list.slots(_vocabulary(source, revision, files, folder, notes))
+    return Checkpoint(revision, files, manifest, layout, TensorReader(source, revision), anchor_rows, notes)
 
 
 def weights_of(files: tuple[RemoteFile, ...]) -> tuple[CheckpointFiles, ...]:
@@ -89,8 +90,8 @@ def _config(
 
 def _vocabulary(
     source: Source, revision: RepoRevision, files: tuple[RemoteFile, ...], folder: str, notes: list[str]
-) -> dict[str, int] | None:
-    """The first tokenizer file that parses, looked for beside the weights and at the root."""
+) -> dict[str, int]:
+    """The first tokenizer file that parses, beside the weights or at the root; empty if there is none."""
     for place in dict.fromkeys((folder, "", "tokenizer/")):
         for name, read in anchor_list.READERS.items():
             try:
@@ -101,16 +102,16 @@ def _vocabulary(
                 raise
             except CannotLook as error:
                 notes.append(f"{place + name}: {error}")
-    notes.append("no tokenizer that can be read: the anchored channel is missing")
-    return None
+    notes.append("no tokenizer that can be read")
+    return {}
 
 
 def read_anchors(checkpoint: Checkpoint, max_runs: int, max_bytes: int) -> tuple[AnchorGeometry, Matrix] | None:
     """The anchors' geometry and their centred embedding rows (anchors, width); None where there are too few."""
-    embedding, vocabulary = checkpoint.layout.embedding, checkpoint.vocabulary
-    if embedding is None or vocabulary is None:
+    embedding = checkpoint.layout.embedding
+    if embedding is None:
         return None
-    slots = {s: row for s, row in anchor_list.slots(vocabulary).items() if row < embedding.shape[0]}
+    slots = {s: row for s, row in checkpoint.anchor_rows.items() if row < embedding.shape[0]}
     row_bytes = embedding.size_bytes // max(embedding.shape[0], 1)
     runs = row_runs(sorted(set(slots.values())), row_bytes, max_runs, max_bytes)
     slots = {s: row for s, row in slots.items() if any(a <= row < b for a, b in runs)}

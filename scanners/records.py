@@ -119,6 +119,10 @@ class Role(StrEnum):
     DOWN = "down"
 
 
+# Without telling names, these are easily taken for each other.
+MISTAKEN: Mapping[str, str] = {"gate": "up", "up": "gate", "k": "v", "v": "k", "in": "down", "down": "in"}
+
+
 # --- what is computed --------------------------------------------------------------------------------
 
 

@@ -26,7 +26,7 @@ def relation(comparison: Comparison, suspect: Fingerprint, reference: Fingerprin
     """The relation that the evidence shows; call only for a comparison that is beyond chance."""
     if _partial(comparison, suspect):
         return Relation.PARTIAL
-    if _disguised(comparison):
+    if _disguised(comparison, suspect, reference):
         return Relation.DISGUISED
     return _structure(comparison, suspect, reference) or _values(comparison, suspect, reference)
 
@@ -45,10 +45,20 @@ def _partial(comparison: Comparison, suspect: Fingerprint) -> bool:
     return foreign_attention and direct.get("feed-forward", 0.0) > 0.9
 
 
-def _disguised(comparison: Comparison) -> bool:
+def _narrowed(comparison: Comparison, suspect: Fingerprint, reference: Fingerprint) -> bool:
+    """Whether units are missing but those that remain kept their coordinates: then rows only moved up."""
+    fewer = suspect.shape.hidden < reference.shape.hidden
+    return fewer and (statistic(comparison, "units agreement, identity") or 0.0) > 0.5
+
+
+def _disguised(comparison: Comparison, suspect: Fingerprint, reference: Fingerprint) -> bool:
     """Whether units or heads agree although their coordinates do not: a symmetry was applied."""
     direct = _direct(comparison)
-    units = comparison.score > 0.5 and direct.get("feed-forward", 1.0) < FOREIGN
+    units = (
+        comparison.score > 0.5
+        and direct.get("feed-forward", 1.0) < FOREIGN
+        and not _narrowed(comparison, suspect, reference)
+    )
     heads = (statistic(comparison, "heads agreement") or 0.0) > 0.5 and direct.get("attention", 1.0) < 0.75
     return units or heads
 
@@ -76,12 +86,12 @@ def _values(comparison: Comparison, suspect: Fingerprint, reference: Fingerprint
     direct = statistic(comparison, "direct") or 0.0
     zeros, had = float(suspect.facts.get("zeros", 0)), float(reference.facts.get("zeros", 0))
     grid, was = float(suspect.facts.get("grid", 0.25)), float(reference.facts.get("grid", 0.25))
+    if grid < NEAR_GRID <= was:
+        return Relation.QUANTISED
     if direct >= UNTOUCHED:
         return Relation.REFORMATTED
     if zeros - had > MANY_ZEROS:
         return Relation.PRUNED
-    if grid < NEAR_GRID <= was:
-        return Relation.QUANTISED
     if direct > 0.95:
         return Relation.FINE_TUNED
     return Relation.RELATED
