@@ -16,7 +16,7 @@ from scanners.sources.folder import FolderSource
 from tests.calibration.cohort import BASES, ZOO, Member
 
 SCHEMES = Schemes(b"the key of the calibration set..")
-BUDGETS = (Budget.QUICK, Budget.STANDARD)
+BUDGETS = tuple(Budget)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def look(folder: Path, budget: Budget) -> Fingerprint:
     revision = source.resolve(folder.name)
     files = source.files(revision)
     checkpoint = open_checkpoint(source, revision, files, weights_of(files)[0])
-    measurement = Measurement(checkpoint, SCHEMES, budget.value, thorough=False)
+    measurement = Measurement(checkpoint, SCHEMES, budget.value, thorough=budget is Budget.FULL)
     return measurement.extend(first_look(checkpoint.layout, budget)).fingerprint()
 
 
