@@ -32,6 +32,8 @@ from scipy.special import gammaln
 
 from scanners.records import Matrix
 
+MOST_HITS = 256  # a p-value of 1e-500 needs no more, and a suspect may not choose how long we count
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -85,12 +87,15 @@ def _multiply(left: list[int], right: list[int], upto: int) -> list[int]:
 
 
 def log10_tail(first: Sequence[int], second: Sequence[int], agreeing: int) -> float:
-    """log10 of the bound on P(T >= agreeing) over random orders of the two matchings; at most 0."""
+    """log10 of the bound on P(T >= agreeing) over random orders of the two matchings; at most 0.
+
+    Beyond `MOST_HITS` it is the bound for that many, which holds all the more for more.
+    """
     if agreeing == 0:
         return 0.0
-    size = len(first)
-    placements = rook_numbers(first, second, agreeing)[agreeing]
-    orders = (gammaln(size - agreeing + 1) - gammaln(size + 1)) / np.log(10)
+    size, counted = len(first), min(agreeing, MOST_HITS)
+    placements = rook_numbers(first, second, counted)[counted]
+    orders = (gammaln(size - counted + 1) - gammaln(size + 1)) / np.log(10)
     return min(0.0, _log10(placements) + float(orders))
 
 
