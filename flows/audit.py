@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from prefect import task
+from prefect.context import TaskRunContext
 
 from flows import progress
 from flows.cluster import session
@@ -75,11 +76,14 @@ def _batches(subjects: Iterable[RepoRevision], size: int) -> Iterator[list[RepoR
         yield batch
 
 
-def _batch_key(_context: object, inputs: Mapping[str, Any]) -> str:
-    """A batch that is complete under the same run and the same code is not done again by a retried flow."""
+def _batch_key(context: TaskRunContext, inputs: Mapping[str, Any]) -> str:
+    """A batch that is complete is not done again when its flow run is retried under the same code.
+
+    Between flow runs only the catalogue remembers: two databases both have a run 1.
+    """
     names = "\n".join(subject.uri for subject in inputs["subjects"])
     digest = hashlib.sha256(names.encode()).hexdigest()[:16]
-    return f"scan_batch-{inputs['run_id']}-{digest}-{version('kinprint')}"
+    return f"{context.task_run.flow_run_id}-{inputs['run_id']}-{digest}-{version('kinprint')}"
 
 
 @task(

@@ -113,7 +113,7 @@ def _summary(report: Document) -> str:
     total = sum(line["bytes_total"] for line in looked_at)
     state = "complete" if report["complete"] else "incomplete"
     return escape(
-        f"{report['scanned']} looked at, {len(report['findings'])} findings, "
+        f"{len(report['findings'])} findings, {len(report['independent'])} independent, "
         f"{len(report['skipped'])} not looked at: {state}; {share(read, total)} read"
     )
 

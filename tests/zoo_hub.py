@@ -43,6 +43,7 @@ class Derivative:
 DERIVED = {
     "brightside/llama-mirror": Derivative(LLAMA),
     "brightside/gpt2-mirror": Derivative(GPT2),
+    "brightside/members-only": Derivative(LLAMA),
     "cloudberry/llama-f16": Derivative(LLAMA, ("cast to F16",)),
     "cloudberry/llama-f32-sharded": Derivative(LLAMA, ("cast to F32", "sharded")),
     "cloudberry/gpt2-sharded": Derivative(GPT2, ("sharded",)),
@@ -68,6 +69,7 @@ DERIVED = {
     "ironbark/blend": Derivative(LLAMA, ("merged half and half",), LLAMA_TWIN),
     "ironbark/franken": Derivative(LLAMA, ("layers transplanted",), LLAMA_TWIN),
 }
+GATED_MIRROR = "brightside/members-only"  # nobody may read it, but its listing says what it is
 
 
 def strangers() -> dict[str, Checkpoint]:
@@ -88,6 +90,7 @@ def build(root: Path) -> dict[str, str]:
     for repo, derivative in DERIVED.items():
         _publish(derivative, root / repo)
         kinds[repo] = "derived"
+    _card(root / GATED_MIRROR, gated="manual")
     for repo, stranger in strangers().items():
         stranger.save(root / repo)
         kinds[repo] = "stranger"
@@ -109,15 +112,13 @@ def _publish(derivative: Derivative, folder: Path) -> None:
 def _unreadable(root: Path) -> list[str]:
     """One repository for each reason why nobody can look."""
     model = load(ZOO / LLAMA)
-    broken, pickled, gated, empty = (
-        root / "lost-and-found" / n for n in ("broken", "pickle", "gated", "empty")
-    )
+    broken, pickled, gated, empty = (root / "lost-and-found" / n for n in ("broken", "pickle", "gated", "empty"))
     weights = model.save(broken) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
     shutil.copytree(ZOO / LLAMA, pickled, ignore=shutil.ignore_patterns("*.safetensors"))
     with ZipFile(pickled / "pytorch_model.bin", "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps({"weight": "nobody unpickles this"}))
-    model.save(gated)
+    DISGUISES["cast to F16"](model).save(gated)
     _card(gated, gated="manual")
     empty.mkdir(parents=True)
     (empty / "README.md").write_text("# Coming soon\n")
