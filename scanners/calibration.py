@@ -18,9 +18,9 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from scipy.stats import beta, binom
+from scipy.special import betainc, betaincinv
 
-LOG10 = 2.302585092994046
+SMALLEST = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,10 @@ class Calibration:
     def calibrated_log10_p(self, frame: str, agreeing: int, units: int, trials: int) -> float:
         """log10 of trials x P(Binomial(units, by_function[frame]) >= agreeing), at most 0."""
         share = self.by_function.get(frame, max(self.by_function.values()))
-        tail = float(binom.logsf(agreeing - 1, units, share)) / LOG10 if agreeing else 0.0
+        if agreeing == 0:
+            return 0.0
+        # P(Binomial(n, p) >= k) is the regularised incomplete beta function I_p(k, n - k + 1).
+        tail = math.log10(max(float(betainc(agreeing, units - agreeing + 1, share)), SMALLEST))
         return min(0.0, tail + math.log10(max(trials, 1)))
 
     def false_positive_bound(self) -> float:
@@ -57,7 +60,7 @@ def upper_bound(events: int, cases: int, confidence: float = 0.95) -> float:
     """The one-sided upper confidence bound of a rate after ``events`` in ``cases`` (1.0 without cases)."""
     if cases == 0 or events >= cases:
         return 1.0
-    return float(beta.ppf(confidence, events + 1, cases - events))
+    return float(betaincinv(events + 1, cases - events, confidence))
 
 
 def parse(document: Mapping[str, Any]) -> Calibration:
