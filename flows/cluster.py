@@ -1,7 +1,10 @@
 """A Ray session around a block: the operator's cluster, or one of our own on loopback."""
 
+import contextlib
+import fcntl
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +15,7 @@ import ray
 from flows.settings import QUIET, Settings
 
 MIB = 1 << 20
+PREFIX = "kinprint-ray-"
 SESSION_PATH_CHARACTERS = 65  # "/session_<date>_<pid>/sockets/plasma_store" and a margin
 SOCKET_PATH_CHARACTERS = 107  # of a Unix socket, on Linux
 
@@ -42,20 +46,42 @@ def _joined(settings: Settings) -> Iterator[None]:
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """A cluster of this process only: loopback, no dashboard, gone with the block."""
-    with tempfile.TemporaryDirectory(prefix="ray-", dir=_short_folder(settings), ignore_cleanup_errors=True) as folder:
+    with _folder(settings) as folder:
         ray.init(
             "local",
             num_cpus=settings.workers,
             include_dashboard=False,
             object_store_memory=100 * MIB,  # only small results travel
             log_to_driver=settings.verbose,
-            _temp_dir=folder,
+            _temp_dir=str(folder),
             **_logging(settings),
         )
         try:
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _folder(settings: Settings) -> Iterator[Path]:
+    """A folder for one session; those of sessions that were killed go first."""
+    for old in (settings.home / "ray").glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError), _locked(old):
+            shutil.rmtree(old, ignore_errors=True)
+    parent = _short_folder(settings)
+    with (
+        tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True) as folder,
+        _locked(Path(folder)),
+    ):
+        yield Path(folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder as in use; BlockingIOError if another process does. A kill lets go of it."""
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def _logging(settings: Settings) -> dict[str, int]:
@@ -65,7 +91,7 @@ def _logging(settings: Settings) -> dict[str, int]:
 def _short_folder(settings: Settings) -> Path:
     """Where Ray's sockets may lie: in the home, or among the temporary files if its path is too long."""
     folder = settings.home / "ray"
-    if len(os.fsencode(folder)) + len("/ray-12345678") + SESSION_PATH_CHARACTERS > SOCKET_PATH_CHARACTERS:
+    if len(os.fsencode(folder)) + len(f"/{PREFIX}12345678") + SESSION_PATH_CHARACTERS > SOCKET_PATH_CHARACTERS:
         return Path(tempfile.gettempdir())
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder

@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from flows.settings import Settings
+from flows.wiring import Home
 from tests.hub_simulator import Hub, running_hub
 
 # Prefect reads this when it is imported: no test may write to the home of whoever runs it.
@@ -103,3 +104,24 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
     (root / "open/broken/model.safetensors").write_bytes(b"\xff" * 64)
     with running_hub(root) as running:
         yield running
+
+
+@pytest.fixture
+def wiring(home: Path, hub: Hub, prefect_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """A home whose hub is the small one, with one model in its register."""
+    monkeypatch.setenv("KINPRINT_HF_ENDPOINT", hub.url)
+    monkeypatch.setenv("KINPRINT_BATCH_SIZE", "4")
+    from flows.enrol import enrol
+
+    with prefect_at(prefect_url):
+        enrol(str(ZOO / BASE), "Base", "Owner")
+        yield Home(Settings())
+
+
+@contextmanager
+def prefect_at(url: str) -> Iterator[None]:
+    """Flows of this process report to that server."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: url}):
+        yield

@@ -15,6 +15,7 @@ from scanners.records import (
     Evidence,
     Finding,
     LayerMatch,
+    Outcome,
     Relation,
     RepoRevision,
     Skipped,
@@ -52,6 +53,16 @@ def finding(subject: RepoRevision, verdict: Verdict = Verdict.STRONG) -> Finding
         thresholds="0" * 64,
         schemes=("direct-v1",),
     )
+
+
+def by_repo(outcomes: list[Outcome]) -> dict[str, Outcome]:
+    """The outcomes by their repositories."""
+
+    def repo(outcome: Outcome) -> str:
+        name = outcome.source if isinstance(outcome, Skipped) else outcome.subject.uri
+        return name.partition("://")[2].partition("@")[0]
+
+    return {repo(outcome): outcome for outcome in outcomes}
 
 
 def look(subject: RepoRevision, *_how: Any) -> Acquittal:

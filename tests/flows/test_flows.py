@@ -1,48 +1,21 @@
 """The nights of one small hub: everything planned has one outcome, and nothing is looked at twice."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.enrol import enrol
 from flows.nightly import nightly
 from flows.on_demand import scan
-from flows.settings import Settings
 from flows.wiring import Home
 from scanners.errors import Reason, UsageError
 from scanners.records import Acquittal, Finding, Outcome, Skipped, Verdict
-from tests.flows.conftest import BASE, TUNED, TWIN, ZOO
+from tests.flows.conftest import BASE, TUNED, TWIN, ZOO, prefect_at
+from tests.flows.subjects import by_repo
 from tests.hub_simulator import Hub
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_session")]
-
-
-@pytest.fixture
-def wiring(home: Path, hub: Hub, prefect_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    """A home whose hub is the small one, with one model in its register."""
-    monkeypatch.setenv("KINPRINT_HF_ENDPOINT", hub.url)
-    monkeypatch.setenv("KINPRINT_BATCH_SIZE", "4")
-    with _prefect_at(prefect_url):
-        enrol(str(ZOO / BASE), "Base", "Owner")
-        yield Home(Settings())
-
-
-@contextmanager
-def _prefect_at(url: str) -> Iterator[None]:
-    with temporary_settings({PREFECT_API_URL: url}):
-        yield
-
-
-def by_repo(outcomes: list[Outcome]) -> dict[str, Outcome]:
-    def repo(outcome: Outcome) -> str:
-        name = outcome.source if isinstance(outcome, Skipped) else outcome.subject.uri
-        return name.partition("://")[2].partition("@")[0]
-
-    return {repo(outcome): outcome for outcome in outcomes}
 
 
 def test_a_night_gives_each_repository_its_outcome(wiring: Home) -> None:
@@ -107,12 +80,12 @@ def test_a_tree_of_folders_is_scanned_whole(wiring: Home) -> None:
 
 
 def test_nothing_is_scanned_against_an_empty_register(home: Path, prefect_url: str) -> None:
-    with _prefect_at(prefect_url), pytest.raises(UsageError, match="register"):
+    with prefect_at(prefect_url), pytest.raises(UsageError, match="register"):
         nightly()
 
 
 def test_one_model_is_registered_at_a_time(home: Path, prefect_url: str) -> None:
-    with _prefect_at(prefect_url), pytest.raises(UsageError, match="one model"):
+    with prefect_at(prefect_url), pytest.raises(UsageError, match="one model"):
         enrol(str(ZOO), "Everything", "Owner")
 
 
