@@ -60,6 +60,9 @@ class TensorReader:
             return
         held = bytearray()
         for data in self.source.stream(self.revision, span, size):
+            if not held and len(data) == size:  # as sources promise it, unless a connection broke
+                yield data
+                continue
             held += data
             while len(held) >= size:
                 yield bytes(held[:size])
