@@ -49,7 +49,8 @@ class Measurement:
         self.anchors: AnchorGeometry | None = found[0] if found else None
         rows = found[1] if found else None
         self.whitener = None if self.anchors is None else sketch.whitener(self.anchors.gram)
-        self.frames = Frames(rows, sketch.identity_frame(checkpoint.layout.shape.width, schemes.key))
+        self.frames = Frames.of(rows, sketch.identity_frame(checkpoint.layout.shape.width, schemes.key))
+        self.behind: dict[str, Frames] = {}
 
     def extend(self, scope: Scope) -> "Measurement":
         """Read and measure what the scope asks for beyond what was read."""
@@ -72,6 +73,7 @@ class Measurement:
         return (Role.K, Role.V) if layer in scope.narrow_layers else ()
 
     def _measure(self, block: Block, rows: int | None, attention: tuple[Role, ...]) -> None:
+        self.behind = {}
         units = () if rows == 0 else (unit_roles(block) if rows is not None else tuple(UNIT_ROLES & set(block.parts)))
         wanted = [role for role in (*units, *attention) if role in block.parts]
         sums = {role: self._sums(block.parts[role], role, rows) for role in wanted}
@@ -93,15 +95,18 @@ class Measurement:
             total += part.rows
             run = unit_rows(self.schemes.key, part.rows, rows if role in UNIT_ROLES else None)
             head = self.checkpoint.layout.head_width if role in ATTENTION else 0
-            chosen.append(PartSums(part, self.frames, self._gain(part), self.schemes.key, run, head))
+            chosen.append(PartSums(part, self._frames(part), self.schemes.key, run, head))
         return chosen
 
-    def _gain(self, part: MatrixPart) -> Vector | None:
+    def _frames(self, part: MatrixPart) -> Frames:
+        """The frames behind the norm that a part reads through, made once for each norm of a block."""
         if part.norm is None:
-            return None
+            return self.frames
         if part.norm.name not in self.gains:
             self.gains[part.norm.name] = self.checkpoint.reader.vector(part.norm) + np.float32(part.gain_offset)
-        return self.gains[part.norm.name]
+        if part.norm.name not in self.behind:
+            self.behind[part.norm.name] = self.frames.behind(self.gains[part.norm.name])
+        return self.behind[part.norm.name]
 
     def _add_sketches(self, layer: int, role: Role, parts: list[PartSums], whole: bool) -> None:
         first = parts[0]

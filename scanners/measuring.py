@@ -5,8 +5,9 @@ size of a tensor: (units, anchors) and (units, 128) numbers for the profiles, (h
 for the Grams, 64 rows for the direct sketch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,25 @@ from scanners.roles import MatrixPart
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """What a matrix is seen through: anchor rows (anchors, width) or None, identity signs (width, 128)."""
+    """What a matrix is seen through: anchor rows and identity signs, one below the other (rows, width).
 
-    anchors: Matrix | None
-    identity: Matrix
+    ``gain`` (width,) is the norm's before the matrix, or None. It is folded into ``joined``, which is small,
+    and not into the weights.
+    """
+
+    joined: Matrix
+    anchors: int  # how many of the rows are anchors
+    gain: Vector | None = None
+
+    @staticmethod
+    def of(anchors: Matrix | None, identity: Matrix) -> "Frames":
+        """From anchor rows (anchors, width), None where there are none, and identity signs (width, 128)."""
+        rows = np.zeros((0, len(identity)), np.float32) if anchors is None else anchors
+        return Frames(np.concatenate([rows, identity.T]), len(rows))
+
+    def behind(self, gain: Vector | None) -> "Frames":
+        """The same frames for a matrix that reads through a norm with this gain (width,)."""
+        return self if gain is None else Frames(self.joined * gain, self.anchors, gain)
 
 
 class PartSums:
@@ -32,25 +48,16 @@ class PartSums:
     (units, 128), ``grams`` (heads, head width, head width) for attention parts, ``block`` (rows, width).
     """
 
-    def __init__(
-        self,
-        part: MatrixPart,
-        frames: Frames,
-        gain: Vector | None,
-        key: bytes,
-        run: tuple[int, int],
-        head: int = 0,
-    ) -> None:
-        self.part, self.frames, self.gain = part, frames, gain
+    def __init__(self, part: MatrixPart, frames: Frames, key: bytes, run: tuple[int, int], head: int = 0) -> None:
+        self.part, self.frames = part, frames
         self.first, self.last = run
         units = self.last - self.first
-        anchors = 0 if frames.anchors is None else len(frames.anchors)
-        self.anchored = np.zeros((units, anchors), np.float32)
-        self.identity = np.zeros((units, frames.identity.shape[1]), np.float32)
-        self.sums = np.zeros(units, np.float64)
+        self.profiles = np.zeros((units, len(frames.joined)), np.float32)
+        self.anchored, self.identity = self.profiles[:, : frames.anchors], self.profiles[:, frames.anchors :]
         self.zeros = self.values = 0
         self.head = head if head and units % head == 0 else 0
         self.grams = np.zeros((units // self.head if self.head else 0, self.head, self.head), np.float64)
+        self.sums = np.zeros((len(self.grams), self.head), np.float64)
         self.block_at = block_start(key, part.rows)
         self.block = np.zeros((min(BLOCK_ROWS, part.rows), part.width), np.float32)
         self.unit_of = self._unit_numbers()
@@ -65,38 +72,35 @@ class PartSums:
 
     def add_rows(self, start: int, rows: Matrix) -> None:
         """Stored rows from ``start``, each one unit (n, width)."""
-        numbers = self.unit_of[start : start + len(rows)]
-        mine = numbers >= 0
-        numbers, rows = numbers[mine], rows[mine]
-        self._keep_block(numbers, rows, slice(None))
-        seen = rows if self.gain is None else rows * self.gain
-        self._add(numbers, seen, slice(None))
+        for at, unit, count in _runs(self.unit_of[start : start + len(rows)]):
+            self._add(unit, rows[at : at + count], slice(None))
 
     def add_columns(self, start: int, chunk: Matrix) -> None:
         """A slice of the residual axis from ``start``, for all units (n, units)."""
-        mine = self.unit_of >= 0
-        numbers = self.unit_of[mine]
-        rows = np.ascontiguousarray(chunk[:, mine].T)
-        where = slice(start, start + len(chunk))
-        self._keep_block(numbers, rows, where)
-        seen = rows if self.gain is None else rows * self.gain[where]
-        self._add(numbers, seen, where)
+        for at, unit, count in _runs(self.unit_of):
+            self._add(unit, chunk[:, at : at + count].T, slice(start, start + len(chunk)))
 
-    def _add(self, numbers: NDArray[np.int64], rows: Matrix, where: slice) -> None:
-        if self.frames.anchors is not None:
-            self.anchored[numbers] += rows @ self.frames.anchors[:, where].T
-        self.identity[numbers] += rows @ self.frames.identity[where]
-        self.sums[numbers] += rows.sum(axis=1, dtype=np.float64)
-        self.zeros += int(rows.size - np.count_nonzero(rows))
+    def _add(self, unit: int, rows: Matrix, where: slice) -> None:
+        """Units from ``unit`` on (n, width), of which ``rows`` holds the columns ``where``; any memory order."""
+        units = slice(unit, unit + len(rows))
+        self._keep_block(unit, rows, where)
+        self.profiles[units] += rows @ self.frames.joined[:, where].T
+        self.zeros += rows.size - int(np.count_nonzero(rows != 0))
         self.values += rows.size
-        if self.head and len(rows):
-            heads = rows.reshape(-1, self.head, rows.shape[1])
-            self.grams[numbers[:: self.head] // self.head] += heads @ heads.transpose(0, 2, 1)
+        if self.head:
+            self._add_grams(units, rows if self.frames.gain is None else rows * self.frames.gain[where])
 
-    def _keep_block(self, numbers: NDArray[np.int64], rows: Matrix, where: slice) -> None:
-        at = numbers + self.first - self.block_at
-        mine = (at >= 0) & (at < len(self.block))
-        self.block[at[mine], where] = rows[mine]
+    def _add_grams(self, units: slice, rows: Matrix) -> None:
+        heads = slice(units.start // self.head, units.stop // self.head)
+        by_head = rows.reshape(-1, self.head, rows.shape[1])
+        self.grams[heads] += by_head @ by_head.transpose(0, 2, 1)
+        self.sums[heads] += by_head.sum(axis=2, dtype=np.float64)
+
+    def _keep_block(self, unit: int, rows: Matrix, where: slice) -> None:
+        at = unit + self.first - self.block_at  # the place in the block of the first of these rows
+        first, last = max(at, 0), min(at + len(rows), len(self.block))
+        if first < last:
+            self.block[first:last, where] = rows[first - at : last - at]
 
     def has_block(self) -> bool:
         """Whether the fixed block of rows lies within the units that were read."""
@@ -104,8 +108,17 @@ class PartSums:
 
     def centred_grams(self) -> NDArray[np.float64]:
         """The Grams after the mean over the residual axis is taken out: G - s s^T / width."""
-        sums = self.sums.reshape(-1, self.head)
-        return np.asarray(self.grams - sums[:, :, None] * sums[:, None, :] / self.part.width)
+        means = self.sums[:, :, None] * self.sums[:, None, :] / self.part.width
+        return np.asarray(self.grams - means)
+
+
+def _runs(numbers: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+    """(index, unit, length) of each run of units that are numbered one after the other; -1 belongs to none."""
+    offsets = np.where(numbers < 0, -len(numbers), numbers - np.arange(len(numbers)))  # the same within a run
+    edges = np.flatnonzero(np.diff(offsets)) + 1
+    for start, stop in pairwise([0, *edges.tolist(), len(numbers)]):
+        if start < stop and numbers[start] >= 0:
+            yield start, int(numbers[start]), stop - start
 
 
 def stream(reader: TensorReader, parts: Sequence[PartSums]) -> None:
