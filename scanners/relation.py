@@ -11,6 +11,7 @@ UNTOUCHED = 0.99999  # direct cosine of a copy after a change of dtype
 NEAR_GRID = 0.08
 FOREIGN = 0.3  # direct cosine below which coordinates have little in common
 MANY_ZEROS = 0.25
+BY_CHANCE = 0.02  # share of units on which strangers agree
 
 
 def statistic(comparison: Comparison, test: str) -> float | None:
@@ -42,7 +43,15 @@ def _partial(comparison: Comparison, suspect: Fingerprint) -> bool:
     heads = statistic(comparison, "heads agreement")
     direct = _direct(comparison)
     foreign_attention = heads is not None and heads < 0.5 and direct.get("attention", 1.0) < FOREIGN
-    return foreign_attention and direct.get("feed-forward", 0.0) > 0.9
+    foreign_attention = foreign_attention and direct.get("feed-forward", 0.0) > 0.9
+    return foreign_attention or _foreign_embedding(comparison)
+
+
+def _foreign_embedding(comparison: Comparison) -> bool:
+    """Whether the blocks are those of the reference and its token embedding is not."""
+    anchored = statistic(comparison, "units agreement, anchored")
+    identity = statistic(comparison, "units agreement, identity")
+    return anchored is not None and anchored < BY_CHANCE and (identity or 0.0) > 0.9
 
 
 def _narrowed(comparison: Comparison, suspect: Fingerprint, reference: Fingerprint) -> bool:
@@ -86,12 +95,12 @@ def _values(comparison: Comparison, suspect: Fingerprint, reference: Fingerprint
     direct = statistic(comparison, "direct") or 0.0
     zeros, had = float(suspect.facts.get("zeros", 0)), float(reference.facts.get("zeros", 0))
     grid, was = float(suspect.facts.get("grid", 0.25)), float(reference.facts.get("grid", 0.25))
+    if zeros - had > MANY_ZEROS:  # before the grid: zeros lie on every one
+        return Relation.PRUNED
     if grid < NEAR_GRID <= was:
         return Relation.QUANTISED
     if direct >= UNTOUCHED:
         return Relation.REFORMATTED
-    if zeros - had > MANY_ZEROS:
-        return Relation.PRUNED
     if direct > 0.95:
         return Relation.FINE_TUNED
     return Relation.RELATED
