@@ -30,7 +30,7 @@ from scanners.schemes import Schemes
 from scanners.sources import Source
 
 ATTENTION = (Role.Q, Role.K, Role.V, Role.O)
-UNIT_ROLES = frozenset({Role.GATE, Role.UP, Role.IN, Role.DOWN})
+UNIT_ROLES = (Role.GATE, Role.UP, Role.IN, Role.DOWN)
 
 
 class Measurement:
@@ -74,7 +74,7 @@ class Measurement:
 
     def _measure(self, block: Block, rows: int | None, attention: tuple[Role, ...]) -> None:
         self.behind = {}
-        units = () if rows == 0 else (unit_roles(block) if rows is not None else tuple(UNIT_ROLES & set(block.parts)))
+        units = () if rows == 0 else (unit_roles(block) if rows is not None else UNIT_ROLES)
         wanted = [role for role in (*units, *attention) if role in block.parts]
         sums = {role: self._sums(block.parts[role], role, rows) for role in wanted}
         by_tensor: dict[str, list[PartSums]] = defaultdict(list)
@@ -132,7 +132,7 @@ class Measurement:
         self.sketches[made.scheme, made.layer, made.role, made.part] = made
 
     def _add_units(self, block: Block, sums: dict[Role, list[PartSums]]) -> None:
-        roles = [role for role in (Role.GATE, Role.UP, Role.IN, Role.DOWN) if role in sums]
+        roles = [role for role in UNIT_ROLES if role in sums]
         if len(roles) < 2:
             return
         total = sum(part.rows for part in block.parts[roles[0]])
