@@ -37,13 +37,15 @@ def show(settings: Settings) -> Shown:
     with _serving(hub) as url:
         here = settings.model_copy(update={"hf_endpoint": url, "hf_token": None})
         here.export()
+        from flows.cluster import session
         from flows.enrol import enrol
         from flows.nightly import nightly
         from flows.wiring import Home
 
-        for name, folder in REGISTERED.items():
-            enrol(str(CHECKOUT / "tests" / "zoo" / "evaluation" / folder), name, OWNER)
-        run_id = nightly()
+        with session(here):
+            for name, folder in REGISTERED.items():
+                enrol(str(CHECKOUT / "tests" / "zoo" / "evaluation" / folder), name, OWNER)
+            run_id = nightly()
         return Shown(run_id, tuple(_wrong(expected, Home(here).outcomes(run_id))))
 
 
