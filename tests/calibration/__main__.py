@@ -1,26 +1,46 @@
-"""`python -m tests.calibration` measures the calibration set and prints the thresholds; --write stores them."""
+"""`python -m tests.calibration` fits the thresholds, `--evaluate` judges the shipped ones on the other models.
+
+With --write the thresholds replace scanners/calibration.json, the rates tests/calibration/evaluation.json.
+"""
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import scanners
-from tests.calibration.cohort import members
-from tests.calibration.fit import fit, similarity
+from scanners.calibration import shipped
+from tests.calibration.cohort import CALIBRATION, EVALUATION, digest, members
+from tests.calibration.fit import fit, rates, similarity
 from tests.calibration.measure import measure
 
-FILE = Path(scanners.__file__).parent / "calibration.json"
+THRESHOLDS = Path(scanners.__file__).parent / "calibration.json"
+RATES = Path(__file__).parent / "evaluation.json"
+
+
+def fitted() -> dict[str, Any]:
+    """The thresholds, from the calibration models alone: first how alike strangers are, then the rest."""
+    strangers = [member for member in members(CALIBRATION) if not member.derived]
+    least = similarity(list(measure(CALIBRATION, strangers, {})))
+    return fit(list(measure(CALIBRATION, members(CALIBRATION), least)), least)
+
+
+def evaluated() -> dict[str, Any]:
+    """The rates of the shipped thresholds on the evaluation models."""
+    calibration = shipped()
+    found = list(measure(EVALUATION, members(EVALUATION), calibration.similarity))
+    return {"models": digest(EVALUATION), "thresholds": calibration.digest, **rates(calibration, found)}
 
 
 def main() -> None:
-    """Fits, prints, and with --write replaces scanners/calibration.json."""
+    """Measure, print, and with --write store."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help=f"replace {FILE.name}")
-    strangers = [member for member in members() if not member.derived]
-    least = similarity(list(measure(strangers, {})))
-    text = json.dumps(fit(list(measure(members(), least)), least), indent=2) + "\n"
-    if parser.parse_args().write:
-        FILE.write_text(text)
+    parser.add_argument("--evaluate", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    asked = parser.parse_args()
+    text = json.dumps(evaluated() if asked.evaluate else fitted(), indent=2) + "\n"
+    if asked.write:
+        (RATES if asked.evaluate else THRESHOLDS).write_text(text)
     print(text, end="")
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from scanners.calibration import parse, upper_bound
+from scanners.calibration import Calibration, parse, upper_bound
 from scanners.finding import judge
 from scanners.records import Evidence, Verdict
-from tests.calibration.cohort import BASES, digest
+from tests.calibration.cohort import CALIBRATION, digest
 from tests.calibration.measure import BUDGETS, Measured
 
 KINDS = ("anchored gated", "anchored ungated", "identity gated", "identity ungated", "spectral heads")
@@ -54,10 +54,13 @@ def similarity(unrelated: Sequence[Measured]) -> dict[str, float]:
 
 def fit(measured: Sequence[Measured], least: Mapping[str, float]) -> dict[str, Any]:
     """The whole document of calibration.json; ``least`` is the similarity that the comparisons asked for."""
-    unrelated = [m for m in measured if not m.related and not (m.member.derived and m.member.family == m.base)]
-    derived = [m for m in measured if m.related]
+    unrelated = [m for m in measured if not m.related]
     document: dict[str, Any] = {
-        "cohort": {"digest": digest(), "families": len(BASES), "members": len({m.member.name for m in measured})},
+        "cohort": {
+            "digest": digest(CALIBRATION),
+            "families": len(CALIBRATION.bases),
+            "members": len({m.member.name for m in measured}),
+        },
         "measured": {"unrelated_pairs": 0, "unrelated_flagged": 0, "derived": 0, "derived_missed": {}},
         "chosen": {
             "by_function": by_function(unrelated),
@@ -66,20 +69,25 @@ def fit(measured: Sequence[Measured], least: Mapping[str, float]) -> dict[str, A
             "suspected_log10_p": SUSPECTED_LOG10_P,
         },
     }
-    document["measured"] = _rates(document, unrelated, derived)
+    document["measured"] = rates(parse(document), measured)
     return document
 
 
-def _rates(document: Mapping[str, Any], unrelated: Sequence[Measured], derived: Sequence[Measured]) -> dict[str, Any]:
-    """What the rule does on the set it was chosen on: pairs of models, not independent of each other."""
-    calibration = parse(document)
-    flagged = [m for m in unrelated if judge(m.comparison, calibration, len(BASES)).verdict is not Verdict.INDEPENDENT]
-    missed = [m for m in derived if judge(m.comparison, calibration, len(BASES)).verdict is Verdict.INDEPENDENT]
-    names = {m.member.name for m in derived}
+def rates(calibration: Calibration, measured: Sequence[Measured]) -> dict[str, Any]:
+    """How many derived models the rule misses and how many unrelated pairs it flags; pairs are not independent."""
+    derived, unrelated = [m for m in measured if m.related], [m for m in measured if not m.related]
+    flagged = [m for m in unrelated if _found(m, calibration)]
+    missed = [m for m in derived if not _found(m, calibration)]
+    by_budget = {b.value: sorted({m.member.name for m in missed if m.budget == b.value}) for b in BUDGETS}
     return {
         "unrelated_pairs": len({(m.member.name, m.base) for m in unrelated}),
         "unrelated_flagged": len({(m.member.name, m.base) for m in flagged}),
-        "derived": len(names),
-        "derived_missed": {b.value: len({m.member.name for m in missed if m.budget == b.value}) for b in BUDGETS},
-        "missed": {b.value: sorted({m.member.name for m in missed if m.budget == b.value}) for b in BUDGETS},
+        "derived": len({m.member.name for m in derived}),
+        "derived_missed": {budget: len(names) for budget, names in by_budget.items()},
+        "missed": by_budget,
+        "flagged": sorted({f"{m.member.name} as {m.base}" for m in flagged}),
     }
+
+
+def _found(measured: Measured, calibration: Calibration) -> bool:
+    return judge(measured.comparison, calibration, 2).verdict is not Verdict.INDEPENDENT

@@ -13,7 +13,7 @@ from scanners.plan import Budget, first_look
 from scanners.records import Comparison, Fingerprint
 from scanners.schemes import Schemes
 from scanners.sources.folder import FolderSource
-from tests.calibration.cohort import BASES, ZOO, Member
+from tests.calibration.cohort import Member, ModelSet
 
 SCHEMES = Schemes(b"the key of the calibration set..")
 BUDGETS = tuple(Budget)
@@ -50,9 +50,9 @@ def look(folder: Path, budget: Budget) -> Fingerprint:
     return measurement.extend(first_look(checkpoint.layout, budget)).fingerprint()
 
 
-def measure(cohort: Iterable[Member], least: Mapping[str, float]) -> Iterator[Measured]:
+def measure(models: ModelSet, cohort: Iterable[Member], least: Mapping[str, float]) -> Iterator[Measured]:
     """Every member against every base, under every budget, with the similarity asked of agreeing units."""
-    registered = {name: register(ZOO / path) for name, path in BASES.items()}
+    registered = {name: register(models.path(path)) for name, path in models.bases.items()}
     for member in cohort:
         with tempfile.TemporaryDirectory() as place:
             folder = member.make().save(Path(place) / "model")
