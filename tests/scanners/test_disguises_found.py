@@ -77,7 +77,7 @@ def test_a_disguise_is_found_and_its_origin_named(subject: str, name: str) -> No
 
 @pytest.mark.parametrize(("subject", "name"), cases([n for n in (*DISGUISES, *MIXTURES) if n not in UNSEEN]))
 def test_no_disguise_leads_to_the_other_registered_model(subject: str, name: str) -> None:
-    every = judged(looked(subject, (name,), Budget.QUICK), registered())
+    every = judged(looked(subject, (name,), Budget.STANDARD), registered())
     other = next(judgement for origin, judgement in every.items() if origin != ORIGINS[subject])
     assert other.verdict is Verdict.INDEPENDENT
 
