@@ -41,7 +41,7 @@ def prepare(
     home: Annotated[Path | None, typer.Option(help="Where everything is kept.", show_default=False)] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Logs on standard error.")] = False,
 ) -> None:
-    """Settings come from the environment (KINPRINT_...); these options go before the command."""
+    """Settings come from the environment (KINPRINT_...); these options may stand anywhere."""
     settings = Settings(home=home) if home else Settings()
     context.obj = settings.model_copy(update={"verbose": True}) if verbose else settings
 
@@ -55,7 +55,8 @@ def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     sys.excepthook = _unexpected
     try:
-        code = typer.main.get_command(app)(standalone_mode=False)  # an app would set a hook of its own
+        command = typer.main.get_command(app)  # an app would set a hook of its own
+        code = command(args=_common_first(sys.argv[1:]), standalone_mode=False)
     except ValidationError as error:
         code = _refuse(exits.Exit.USAGE, "UsageError", _settings_errors(error))
     except (typer.TyperException, UsageError) as error:
@@ -63,6 +64,20 @@ def main() -> NoReturn:
     except KinprintError as error:
         code = _refuse(exits.Exit.FAILED, type(error).__name__, str(error))
     sys.exit(int(code or 0))
+
+
+def _common_first(arguments: list[str]) -> list[str]:
+    """--home and --verbose may stand anywhere: the parser wants them before the command."""
+    common, rest = [], []
+    words = iter(arguments)
+    for word in words:
+        if word == "--home":
+            common += [word, *[value for value in [next(words, None)] if value is not None]]
+        elif word == "--verbose" or word.startswith("--home="):
+            common.append(word)
+        else:
+            rest.append(word)
+    return common + rest
 
 
 def _refuse(code: exits.Exit, kind: str, message: str) -> exits.Exit:
