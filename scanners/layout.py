@@ -12,18 +12,27 @@ from scanners.unknown_names import infer_family
 Placed = dict[tuple[str, int], dict[tuple[str, int], TensorInfo]]
 
 HEAD_WIDTHS = (128, 64, 32, 16, 80, 96, 24, 20, 8)
+# Larger than any model's. Memory grows with them and not with the file, so an enemy may not choose them.
+MAX_WIDTH = 1 << 16
+MAX_ROWS = 1 << 18
+MAX_HEAD_WIDTH = 512
 
 
 def understand(manifest: CheckpointManifest, hints: Hints) -> Layout:
     """The layout of a checkpoint, by its names or by its shapes.
 
-    Raises FormatError(unknown_architecture) where neither shows a transformer block.
+    Raises FormatError: unknown_architecture where neither shows a transformer block, too_large where a
+    dimension is larger than any model's.
     """
     family = best_family(manifest.tensors) or infer_family(manifest.tensors)
     if family is None:
         raise FormatError(Reason.UNKNOWN_ARCHITECTURE, "no transformer blocks in its tensor names or shapes")
     placed = _place(manifest.tensors, family)
     width = _width(placed, family)
+    if not width:
+        raise FormatError(Reason.UNKNOWN_ARCHITECTURE, "its transformer blocks hold no matrices")
+    if width > MAX_WIDTH:
+        raise FormatError(Reason.TOO_LARGE, f"matrices of width {width}")
     heads, kv_heads, head_width, notes = _heads(placed, family, hints, width)
     blocks = tuple(
         _block(layer, tensors, family, manifest.tensors, hints, width, heads, head_width)
@@ -83,10 +92,11 @@ def _heads(placed: Placed, family: Family, hints: Hints, width: int) -> tuple[in
         key = (fused - query) // 2
     query, key = query or width, key or query or width
     claimed = hints.head_width or (query // hints.heads if hints.heads and query % hints.heads == 0 else 0)
-    if claimed and query % claimed == 0 and key % claimed == 0:
+    if 0 < claimed <= MAX_HEAD_WIDTH and query % claimed == 0 and key % claimed == 0:
         return query // claimed, key // claimed, claimed, ()
     common = math.gcd(query, key)
-    guess = next((w for w in HEAD_WIDTHS if common % w == 0 and query // w >= 2), common)
+    usual = (w for w in HEAD_WIDTHS if common % w == 0 and query // w >= 2)
+    guess = next(usual, 0) or max(w for w in range(1, MAX_HEAD_WIDTH + 1) if common % w == 0)
     return query // guess, key // guess, guess, (f"head width {guess} guessed from the shapes",)
 
 
@@ -116,6 +126,8 @@ def _block(
         norm, centred = _norm(tensor.name, rule_name, rule, everything, width)
         gain = _row_gain(tensor.name, rule_name, rule, everything, head_width)
         units = tensor.shape[1 - rule.residual_axis]
+        if units > MAX_ROWS:
+            raise FormatError(Reason.TOO_LARGE, f"{tensor.name!r} has {units} rows")
         for role, runs in _runs(rule, units, heads * head_width, head_width).items():
             offset = hints.gain_offset if norm else 0.0
             parts[role].append(MatrixPart(tensor, rule.residual_axis, runs, norm, offset, centred, gain))
