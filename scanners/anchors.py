@@ -3,7 +3,8 @@
 A token is known by the bytes it stands for: ``Ġthe`` (byte-level BPE), ``▁the`` (SentencePiece) and
 ``the`` (WordPiece, where a word start has no mark) all mean b" the". The anchor list is fixed and ordered:
 its positions are the slots of `AnchorGeometry`. A tokenizer is untrusted input: sizes are capped and
-whatever does not parse is a `FormatError` with reason ``malformed_tokenizer``.
+whatever does not parse is a `FormatError` with reason ``malformed_tokenizer``. Half a character, which JSON
+can spell, is no anchor and costs none of the others.
 """
 
 import json
@@ -56,15 +57,15 @@ def sentence_piece(token: str) -> bytes:
         try:
             return bytes([int(token[3:5], 16)])
         except ValueError:
-            return token.encode()
-    return token.replace("▁", " ").encode()
+            return token.encode(errors="surrogatepass")
+    return token.replace("▁", " ").encode(errors="surrogatepass")
 
 
 def word_piece(token: str) -> bytes:
     """The bytes of a WordPiece token: ``##`` continues a word, punctuation stands alone."""
     if token.startswith("##"):
-        return token[2:].encode()
-    return (" " + token if token[:1].isalnum() else token).encode()
+        return token[2:].encode(errors="surrogatepass")
+    return (" " + token if token[:1].isalnum() else token).encode(errors="surrogatepass")
 
 
 def slots(vocabulary: Mapping[str, int]) -> dict[int, int]:
