@@ -27,7 +27,7 @@ def prefect(url: str, *arguments: str) -> None:
     subprocess.run(command, cwd=CHECKOUT, env=environment, check=True, timeout=240, stdout=subprocess.DEVNULL)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def deployed(prefect_url: str) -> str:
     prefect(prefect_url, "work-pool", "create", "local", "--type", "process", "--overwrite")
     prefect(prefect_url, "--no-prompt", "deploy", "--all", "--prefect-file", str(FILE))
