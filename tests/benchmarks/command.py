@@ -57,7 +57,7 @@ def _text(each: dict[str, Any], field: str) -> str:
     value, unit = each[field], each["unit"]
     if unit == "bytes":
         return f"{value / 1e6:,.3f} MB" if value < 1e7 else f"{value / 1e6:,.1f} MB"
-    if unit in ("requests", "MiB"):
+    if unit == "requests" or unit.endswith("MiB"):
         return f"{value:,.0f}"
     if unit == "share":
         return f"{value:.2%}"

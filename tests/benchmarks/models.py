@@ -80,7 +80,7 @@ def write(folder: Path, shape: LlamaShape, seed: int, shards: int = 1, filled: R
     """A checkpoint in ``folder``; tensors that ``filled`` names get those rows only, the rest are holes."""
     folder.mkdir(parents=True)
     random, listed = np.random.default_rng(seed), list(shape.tensors())
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number in range(shards):
         name = f"model-{number + 1:05d}-of-{shards:05d}.safetensors" if shards > 1 else "model.safetensors"
         part = listed[number * len(listed) // shards : (number + 1) * len(listed) // shards]

@@ -1,7 +1,6 @@
-"""What the benchmarks register and scan: a snapshot over given fingerprints, and copies of folders."""
+"""What the benchmarks register, and what makes a copy of it."""
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,30 +27,12 @@ def snapshot_of(place: Path, models: Mapping[str, Fingerprint]) -> Snapshot:
     return open_snapshot(place / "snapshots")
 
 
-def touched(origin: Path, folder: Path) -> Path:
-    """A copy of a checkpoint whose last value has one bit changed: derived, and no mirror.
-
-    All other files are hard links, so a copy of sixteen gigabytes takes the room of one shard.
-    """
-    shutil.copytree(origin, folder, copy_function=os.link)
+def change_one_bit(folder: Path) -> Path:
+    """Make a checkpoint a copy of what it was, and no mirror: one bit of its last value is another."""
     last = max(folder.rglob("*.safetensors"))
-    content = last.stat()
-    last.unlink()
-    _copy_sparse(origin / last.relative_to(folder), last)
     with last.open("r+b") as file:
-        file.seek(content.st_size - 2)  # the low byte of a float16 or bfloat16, a middle one of a float32
-        byte = file.read(1)[0]
-        file.seek(content.st_size - 2)
-        file.write(bytes([byte ^ 1]))
+        file.seek(-2, os.SEEK_END)  # the low byte of a float16 or bfloat16, a middle one of a float32
+        bits = file.read(1)[0]
+        file.seek(-2, os.SEEK_END)
+        file.write(bytes([bits ^ 1]))
     return folder
-
-
-def _copy_sparse(origin: Path, copy: Path, piece: int = 1 << 20) -> None:
-    """Holes stay holes."""
-    with origin.open("rb") as source, copy.open("wb") as target:
-        while data := source.read(piece):
-            if data.count(0) == len(data):
-                target.seek(len(data), os.SEEK_CUR)
-            else:
-                target.write(data)
-        target.truncate()
