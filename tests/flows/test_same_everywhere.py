@@ -14,7 +14,7 @@ from tests.flows.test_killed import two_nodes
 from tests.hub_simulator import Hub
 from tests.postgres import Postgres
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_session")]
 
 
 def command(home: Path, *arguments: str, **environment: str) -> dict[str, Any]:
