@@ -10,9 +10,11 @@ from rich.table import Table
 
 from flows import exits
 from flows.terminal import printable
+from flows.why import explained
 from scanners.records import Acquittal, Coverage, Evidence, Finding, Outcome, RepoRevision, Skipped
 
 SMALLEST_LOG10_P = -1e6  # JSON has no word for minus infinity
+MANY = 20  # subjects with nothing to say that are still worth a line each
 Document = dict[str, Any]
 CaseIds = Mapping[str, int | str]  # subject's uri -> case
 
@@ -76,7 +78,9 @@ def tables(report: Document) -> Group:
     """The same document for a person: findings, what could not be read and why, and the cost."""
     parts: list[Any] = []
     if report["findings"]:
-        parts.append(findings_table(report["findings"]))
+        parts += [findings_table(report["findings"]), *explained(report["findings"])]
+    if 0 < len(report["independent"]) <= MANY:
+        parts.append(_independent_table(report["independent"]))
     if report["skipped"]:
         parts.append(_skipped_table(report["skipped"]))
     return Group(*parts, _summary(report))
@@ -95,6 +99,20 @@ def findings_table(findings: list[Document]) -> Table:
             f"{finding['error_rate']:.0e}",
             share(finding["bytes_read"], finding["bytes_total"]),
             str(finding["case"] or ""),
+        )
+        table.add_row(*(escape(printable(cell)) for cell in cells))
+    return table
+
+
+def _independent_table(acquitted: list[Document]) -> Table:
+    table = Table("independent weights", "nearest", "score", "missed at most", "read")
+    for line in acquitted:
+        cells = (
+            line["subject"]["repo"],
+            line["best_reference"] or "",
+            f"{line['score']:.2f}",
+            f"{line['error_rate']:.1%}",
+            share(line["bytes_read"], line["bytes_total"]),
         )
         table.add_row(*(escape(printable(cell)) for cell in cells))
     return table

@@ -49,3 +49,15 @@ def test_a_name_cannot_steer_the_terminal() -> None:
     assert "\x1b" not in text
     assert "\x07" not in text
     assert "[red]name" in text
+
+
+def test_a_finding_says_why_it_matched() -> None:
+    found = finding(revision("owner/copy"))
+    document = report.document([found, acquittal(revision("owner/stranger"))], {found.subject.uri: 7})
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(report.tables(document))
+    text = console.export_text()
+    assert "owner/copy resembles" in text
+    assert "case 7 opened" in text
+    assert all(evidence["test"] in text for evidence in document["findings"][0]["evidence"])
+    assert "independent weights" in text
