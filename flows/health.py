@@ -1,5 +1,7 @@
 """The checks of ``kinprint doctor``: each says what it found and, where that is wrong, what to do."""
 
+import contextlib
+import ipaddress
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -93,9 +95,17 @@ def _beyond_loopback() -> Iterator[str]:
         command = " ".join(process.info["cmdline"] or ())
         if not any(part in command for part in ("raylet", "gcs_server", "prefect.server", "prefect server")):
             continue
-        for connection in process.net_connections("inet"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.ip not in ("127.0.0.1", "::1"):
-                yield f"{connection.laddr.ip}:{connection.laddr.port} ({process.name()})"
+        with contextlib.suppress(psutil.Error):  # it ended, or is somebody else's
+            for connection in process.net_connections("inet"):
+                if connection.status == psutil.CONN_LISTEN and not _is_loopback(connection.laddr.ip):
+                    yield f"{connection.laddr.ip}:{connection.laddr.port} ({process.name()})"
+
+
+def _is_loopback(address: str) -> bool:
+    """Also as an IPv6 socket writes it: ::ffff:127.0.0.1."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_loopback
 
 
 def answers(settings: Settings) -> Iterator[Check]:

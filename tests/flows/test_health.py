@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from flows import health
@@ -82,3 +83,11 @@ def test_a_hub_that_does_not_answer_is_wrong(home: Path) -> None:
         port = nobody.getsockname()[1]
     settings = Settings(home=home, hf_endpoint=f"http://127.0.0.1:{port}", request_timeout_seconds=1)
     assert not {check.name: check for check in health.examine(settings, hub=True)}["hub"].ok
+
+
+@pytest.mark.parametrize(
+    ("address", "loopback"),
+    [("127.0.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("0.0.0.0", False), ("::", False)],
+)
+def test_loopback_is_loopback_however_it_is_written(address: str, loopback: bool) -> None:
+    assert health._is_loopback(address) is loopback
