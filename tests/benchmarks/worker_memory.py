@@ -1,7 +1,7 @@
 """The peak memory of a worker: does it grow with the checkpoint, or only with what the register keeps of it?
 
-A small and a large checkpoint of the same width, bf16, random. Each is registered in a process of its own; then
-a small and a large stranger, and a large copy, are looked at, each by a process of its own.
+A small and a large checkpoint of the same width, bf16, random. Each is registered, and strangers and a copy are
+looked at, in a process of its own. The peak is beyond what a process has that only imported the code.
 """
 
 import multiprocessing
@@ -33,7 +33,7 @@ MIB = 1 << 20
 
 
 def benchmark(small: bool) -> list[Figure]:
-    """MiB at the peak, beyond what a process has that only imported the code."""
+    """MiB at the peak of each process."""
     large = TINY if small else LARGE
     with tempfile.TemporaryDirectory() as place:
         figures = _measured(Path(place), large, replace(large, layers=2))
@@ -44,18 +44,23 @@ def _measured(place: Path, large: LlamaShape, small: LlamaShape) -> Iterator[Fig
     yield from _size("small checkpoint", small)
     made, peak = _in_a_child(_register, write(place / "small", small, seed=1))
     yield from _peak("register the small one", peak, made)
+    snapshot_of(place / "small-register", {"small": made})
     yield from _size("large checkpoint", large)
     folder = write(place / "large", large, seed=2)
     made, peak = _in_a_child(_register, folder)
     yield from _peak("register the large one", peak, made)
-    snapshot_of(place / "register", {"large": made})
-    for name, subject in (("a small stranger", place / "small"), ("a large copy", change_one_bit(folder))):
-        said, peak = _in_a_child(_examine, subject, place / "register" / "snapshots")
-        yield from _peak(f"{name}: {said}", peak)
+    snapshot_of(place / "large-register", {"large": made})
+    yield from _looked(place, "a small stranger", place / "small", "large")
+    yield from _looked(place, "a large copy", change_one_bit(folder), "large")
     shutil.rmtree(folder)
     stranger = write(place / "stranger", large, seed=3)
-    said, peak = _in_a_child(_examine, stranger, place / "register" / "snapshots")
-    yield from _peak(f"a large stranger: {said}", peak)
+    yield from _looked(place, "a large stranger", stranger, "large")
+    yield from _looked(place, "a large stranger", stranger, "small")
+
+
+def _looked(place: Path, name: str, subject: Path, registered: str) -> Iterator[Figure]:
+    said, peak = _in_a_child(_examine, subject, place / f"{registered}-register" / "snapshots")
+    yield from _peak(f"look at {name}, the {registered} one registered: {said}", peak)
 
 
 def _in_a_child(look: Callable[..., Any], *arguments: Path) -> tuple[Any, float]:
