@@ -17,7 +17,7 @@ from scanners.records import MISTAKEN, Comparison, Evidence, Fingerprint, LayerM
 from scanners.sketch import unit_rows, whitener
 
 MIN_COMMON_ANCHORS = 24
-LAYER_LOG10_P = -3.0  # a line of a layer map is beyond this after correction
+LAYER_LOG10_P = -6.0  # a line of a layer map is beyond this; a GPT-2 twin's two views reach 10^-3.5 by function
 NULL = "hits of two independent matchings in random order; bound r_t (m-t)!/m! by rook numbers"
 PARTS = {
     "attention": frozenset({"q", "k", "v", "o"}),

@@ -61,17 +61,9 @@ def test_a_twin_is_acquitted_by_the_exact_bound_alone(name: str, budget: Budget)
     assert all(j.log10_exact > shipped().suspected_log10_p for j in found)
 
 
-ALIKE_BY_FUNCTION = "two ungated layers agree on a few units of language: beyond the 1e-3 that a map's line asks for"
-
-
 @pytest.mark.parametrize(
     ("name", "budget"),
-    [
-        *(("llama", budget) for budget in Budget),
-        pytest.param("gpt2", Budget.QUICK, marks=pytest.mark.xfail(reason=ALIKE_BY_FUNCTION, strict=True)),
-        ("gpt2", Budget.STANDARD),
-        ("gpt2", Budget.FULL),
-    ],
+    [(name, budget) for name in ("llama", "gpt2") for budget in Budget],
 )
 def test_no_layer_of_a_twin_is_in_the_layer_map(name: str, budget: Budget) -> None:
     found = judged(look(ZOO / "evaluation" / TWINS[name], budget), registered()).values()
