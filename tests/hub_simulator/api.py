@@ -54,14 +54,14 @@ def _route(state: State, path: str, on: str, handler: Handler) -> Route:
         repo = "/".join(request.path_params[key] for key in ("owner", "name") if key in request.path_params)
         authorized = "authorization" in request.headers
         asked = Asked(on, request.method, request.url.path, request.headers.get("range"), authorized)
-        state.control.count_request(asked)
+        arrived = state.control.count_request(asked)
         try:
             answer = await _upset(state, on, repo) or await handler(state, request, repo)
         except Refused as refused:
             answer = refused.answer
         except Renamed as renamed:
             answer = Answer(307, {"location": str(request.url).replace(repo, renamed.now, 1)})
-        fault = state.control.take(BODY_FAULTS, on, repo) if request.method != "HEAD" else None
+        fault = state.control.take(BODY_FAULTS, on, repo, arrived) if request.method != "HEAD" else None
         if fault is not None and fault.kind == "garbage":
             answer = Answer(200, {"content-type": "application/json"}, b'{"id": [')
         return Transmission(answer, on, state.control, fault)

@@ -69,6 +69,8 @@ class Control:
         self._faults: list[Fault] = []
         self._requests: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
+        self._arrived = 0  # requests so far, never set back
+        self._since: dict[int, int] = {}  # id of a switch -> requests that had arrived before it
         self.asked: deque[Asked] = deque(maxlen=10_000)
 
     def misbehave(self, kind: str, **options: Any) -> Fault:
@@ -76,6 +78,7 @@ class Control:
         fault = Fault(kind, **options)
         with self._lock:
             self._faults.append(fault)
+            self._since[id(fault)] = self._arrived
         return fault
 
     def behave(self) -> None:
@@ -88,19 +91,26 @@ class Control:
             self._bytes.clear()
             self.asked.clear()
 
-    def take(self, kinds: frozenset[str] | set[str], on: str, repo: str) -> Fault | None:
-        """The first switch of one of ``kinds`` that concerns this request; uses up one of its times."""
+    def take(self, kinds: frozenset[str] | set[str], on: str, repo: str, arrived: int | None = None) -> Fault | None:
+        """The first switch of one of ``kinds`` that concerns this request; uses up one of its times.
+
+        A request that ``arrived`` before a switch, and slept since, is not upset by it.
+        """
         with self._lock:
             for fault in self._faults:
-                if fault.kind in kinds and fault.concerns(on, repo):
+                late = arrived is not None and arrived <= self._since[id(fault)]
+                if fault.kind in kinds and fault.concerns(on, repo) and not late:
                     fault.times = None if fault.times is None else fault.times - 1
                     return fault
         return None
 
-    def count_request(self, asked: Asked) -> None:
+    def count_request(self, asked: Asked) -> int:
+        """Counts it; returns its number since the start."""
         with self._lock:
             self._requests[asked.on] += 1
             self.asked.append(asked)
+            self._arrived += 1
+            return self._arrived
 
     def count_bytes(self, on: str, size: int) -> None:
         with self._lock:
