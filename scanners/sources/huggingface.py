@@ -51,7 +51,7 @@ class HuggingFaceSource:
         self.endpoint, self.usage = endpoint.rstrip("/"), Usage()
         self._token, self._seconds = token, timeout_seconds
         self._attempts, self._first_wait = attempts, first_wait_seconds
-        self._listed: OrderedDict[str, dict[str, int]] = OrderedDict()
+        self._listed: OrderedDict[str, dict[str, RemoteFile]] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
         """Without connections: they are opened again where the copy is used."""
@@ -91,7 +91,7 @@ class HuggingFaceSource:
             raise SourceError(Reason.TOO_LARGE, f"{revision.repo} holds more than {MOST_FILES} files")
         if len({file.path for file in files}) != len(files):
             raise SourceError(Reason.SERVER_ERROR, f"{revision.repo} is listed with one path twice")
-        self._listed[revision.uri] = {file.path: file.size_bytes for file in files}
+        self._listed[revision.uri] = {file.path: file for file in files}
         if len(self._listed) > REMEMBERED_LISTINGS:
             self._listed.popitem(last=False)
         return tuple(sorted(files, key=lambda file: file.path))

@@ -10,8 +10,8 @@ from urllib.parse import quote
 import httpx2
 
 from scanners.errors import Reason, SourceError
-from scanners.records import ByteRange, RepoRevision, Usage
-from scanners.sources.checks import check_inside
+from scanners.records import ByteRange, RemoteFile, RepoRevision, Usage
+from scanners.sources.checks import check_inside, is_sha256
 from scanners.sources.metered import MeteredTransport, origin
 
 MOST_REDIRECTS = 5
@@ -41,12 +41,12 @@ class RangeReader:
         self._located: OrderedDict[tuple[str, str], Location] = OrderedDict()
 
     def chunks(
-        self, revision: RepoRevision, span: ByteRange, listed_bytes: int | None, chunk_bytes: int
+        self, revision: RepoRevision, span: ByteRange, listed: RemoteFile | None, chunk_bytes: int
     ) -> Iterator[bytes]:
         """The bytes of ``span``; more or fewer than asked for are an error, a 200 is not read at all."""
         if not span.size_bytes:
             return
-        with self._open(revision, span, listed_bytes) as response:
+        with self._open(revision, span, listed) as response:
             missing = span.size_bytes
             for chunk in response.iter_raw(min(chunk_bytes, span.size_bytes)):
                 missing -= len(chunk)
@@ -58,9 +58,9 @@ class RangeReader:
                 raise SourceError(Reason.TRUNCATED, sentence)
 
     @contextmanager
-    def _open(self, revision: RepoRevision, span: ByteRange, listed_bytes: int | None) -> Iterator[httpx2.Response]:
+    def _open(self, revision: RepoRevision, span: ByteRange, listed: RemoteFile | None) -> Iterator[httpx2.Response]:
         known = (revision.uri, span.path) in self._located
-        location = self._locate(revision, span.path, listed_bytes)
+        location = self._locate(revision, span.path, listed)
         check_inside(span, location.size_bytes)
         try:
             response = self._ask(location, span)
@@ -69,7 +69,7 @@ class RangeReader:
             if error.reason is not Reason.GATED or not known:
                 raise
             del self._located[revision.uri, span.path]
-            location = self._locate(revision, span.path, listed_bytes)
+            location = self._locate(revision, span.path, listed)
             response = self._ask(location, span)
         try:
             _check_answer(response, span, location.size_bytes)
@@ -84,21 +84,21 @@ class RangeReader:
     def _token_for(self, url: httpx2.URL) -> dict[str, str]:
         return self._authorization if origin(url) == self._origin else {}
 
-    def _locate(self, revision: RepoRevision, path: str, listed_bytes: int | None) -> Location:
+    def _locate(self, revision: RepoRevision, path: str, listed: RemoteFile | None) -> Location:
         key = revision.uri, path
         if key not in self._located:
-            self._located[key] = self._head(revision, path, listed_bytes)
+            self._located[key] = self._head(revision, path, listed)
             if len(self._located) > REMEMBERED_FILES:
                 self._located.popitem(last=False)
         return self._located[key]
 
-    def _head(self, revision: RepoRevision, path: str, listed_bytes: int | None) -> Location:
+    def _head(self, revision: RepoRevision, path: str, listed: RemoteFile | None) -> Location:
         url = httpx2.URL(f"{self._endpoint}/{revision.repo}/resolve/{revision.commit}/{quote(path)}")
         for _ in range(MOST_REDIRECTS):
             response = self._client.request("HEAD", url, headers=self._token_for(url))
             target = _redirect_target(response, url)
             if target is None or origin(target) != self._origin:
-                return _pin(response, target or url, revision, path, listed_bytes)
+                return _pin(response, target or url, revision, path, listed)
             url = target
         raise SourceError(Reason.CONNECTION, f"{path}: the hub redirects without end")
 
@@ -116,7 +116,7 @@ def _redirect_target(response: httpx2.Response, url: httpx2.URL) -> httpx2.URL |
 
 
 def _pin(
-    response: httpx2.Response, url: httpx2.URL, revision: RepoRevision, path: str, listed_bytes: int | None
+    response: httpx2.Response, url: httpx2.URL, revision: RepoRevision, path: str, listed: RemoteFile | None
 ) -> Location:
     commit = response.headers.get("x-repo-commit")
     if commit != revision.commit:
@@ -125,10 +125,20 @@ def _pin(
     size = response.headers.get(claimed, "")
     if not (size.isascii() and size.isdigit() and len(size) < 19):
         raise SourceError(Reason.SIZE_MISMATCH, f"{path}: the hub does not say its size")
-    if listed_bytes is not None and int(size) != listed_bytes:
-        sentence = f"{path} has {listed_bytes} bytes in the listing and {size} where it is stored"
-        raise SourceError(Reason.SIZE_MISMATCH, sentence)
+    if listed is not None:
+        _check_listing(listed, int(size), response.headers.get("x-linked-etag", ""))
     return Location(url, int(size))
+
+
+def _check_listing(listed: RemoteFile, size_bytes: int, etag: str) -> None:
+    """What is stored must be what was listed: exact copies are told by the listing's hashes alone."""
+    if size_bytes != listed.size_bytes:
+        sentence = f"{listed.path} has {listed.size_bytes} bytes in the listing and {size_bytes} where it is stored"
+        raise SourceError(Reason.SIZE_MISMATCH, sentence)
+    stored = etag.removeprefix("W/").strip('"')
+    if listed.sha256 is not None and is_sha256(stored) and stored != listed.sha256:
+        sentence = f"{listed.path} is {listed.sha256} in the listing and {stored} where it is stored"
+        raise SourceError(Reason.HASH_MISMATCH, sentence)
 
 
 def _check_answer(response: httpx2.Response, span: ByteRange, size_bytes: int) -> None:

@@ -179,6 +179,14 @@ def test_a_size_that_is_not_the_same_everywhere_is_refused(
     assert reason_of_read(source, revision) is Reason.SIZE_MISMATCH
 
 
+def test_a_hash_that_is_not_that_of_what_is_stored_is_refused(
+    hub: Hub, source: HuggingFaceSource, revision: RepoRevision
+) -> None:
+    hub.control.misbehave("lying_sha256", on="tree")
+    source.files(revision)
+    assert reason_of_read(source, revision) is Reason.HASH_MISMATCH
+
+
 def test_a_size_said_wrong_by_the_headers_alone_is_refused_by_the_storage(
     hub: Hub, source: HuggingFaceSource, revision: RepoRevision
 ) -> None:
