@@ -26,7 +26,6 @@ from scanners.records import (
     RemoteFile,
     RepoRevision,
     Skipped,
-    Verdict,
 )
 from scanners.schemes import Schemes
 from scanners.sources import Source
@@ -110,10 +109,10 @@ def _look(examiner: Examiner, checkpoint: Checkpoint) -> Finding | Acquittal:
     measurement = Measurement(checkpoint, examiner.schemes, budget.value, thorough=budget is Budget.FULL)
     suspect = measurement.extend(first_look(checkpoint.layout, budget)).fingerprint()
     best = _best(examiner, suspect)
-    if best is not None and best.verdict is not Verdict.INDEPENDENT:
+    if best is not None and best.accuses:
         suspect = measurement.extend(second_look(checkpoint.layout, budget)).fingerprint()
         best = _best(examiner, suspect)
-    if best is None or best.verdict is Verdict.INDEPENDENT:
+    if best is None or not best.accuses:
         return finding.acquittal(suspect.revision, best, suspect.coverage, calibration)
     reference = examiner.snapshot.fingerprint(best.comparison.reference_id)
     return finding.finding(best, suspect, reference, calibration, examiner.schemes.name)

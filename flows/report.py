@@ -56,6 +56,7 @@ def _acquittal(acquittal: Acquittal) -> Document:
     return {
         "subject": _subject(acquittal.subject),
         "best_reference": acquittal.best_reference,
+        "relation": acquittal.relation.value,
         "score": acquittal.score,
         "error_rate": acquittal.error_rate,
         **_cost(acquittal.coverage),

@@ -143,6 +143,11 @@ class Matching:
         """Median cosine of the agreeing units, 0 if there are none."""
         return float(np.median(self.weaker[self.same])) if self.agreeing else 0.0
 
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Of two matchings of the same units, the better one ranks higher."""
+        return self.agreeing, self.similarity
+
     def test(self) -> Agreement:
         """The agreement test on the two matchings."""
         tail = log10_tail(self.first.tolist(), self.second.tolist(), self.agreeing)

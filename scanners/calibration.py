@@ -38,9 +38,13 @@ class Calibration:
     derived: int
     derived_missed: Mapping[str, int]  # budget -> how many of the derived were acquitted
 
-    def calibrated_log10_p(self, frame: str, agreeing: int, units: int, trials: int) -> float:
-        """log10 of trials x P(Binomial(units, by_function[frame]) >= agreeing), at most 0."""
-        share = self.by_function.get(frame, max(self.by_function.values()))
+    def calibrated_log10_p(self, frame: str, agreeing: int, units: int, trials: int, held: float = 1.0) -> float:
+        """log10 of trials x P(Binomial(units, held x by_function[frame]) >= agreeing), at most 0.
+
+        ``held`` is the share of the reference's units that the register kept: a unit that is alike by function
+        can only be met if it was kept.
+        """
+        share = held * self.by_function.get(frame, max(self.by_function.values()))
         if agreeing == 0:
             return 0.0
         # P(Binomial(n, p) >= k) is the regularised incomplete beta function I_p(k, n - k + 1).

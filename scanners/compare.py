@@ -4,7 +4,7 @@ Nothing here decides; `finding` does. Every p-value is corrected for the layer p
 pairs of views that were tried to find it, and says so.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -70,8 +70,8 @@ def _units(suspect: Fingerprint, reference: Fingerprint, frame: str, least: floa
     if views is None:
         return None
     left = {layer: views(profile, True) for layer, profile in ours.items()}
-    right = {layer: views(profile, False) for layer, profile in theirs.items()}
-    return _all_pairs(frame, left, right, theirs, least)
+    right = ((profile, views(profile, False)) for profile in theirs.values())  # one registered layer at a time
+    return _all_pairs(frame, left, right, least)
 
 
 def _identity_views(profile: UnitProfiles, _suspect: bool) -> Views:
@@ -117,25 +117,25 @@ def view_pairs(left: Views, right: Views) -> Iterator[tuple[tuple[str, str], tup
 
 
 def _all_pairs(
-    frame: str,
-    left: Mapping[int, Views],
-    right: Mapping[int, Views],
-    theirs: Mapping[int, UnitProfiles],
-    least: float,
+    frame: str, left: Mapping[int, Views], right: Iterable[tuple[UnitProfiles, Views]], least: float
 ) -> FrameResult:
-    best: dict[int, tuple[int, Agreement, float]] = {}
-    trials = 0
-    for suspect_layer, views in left.items():
-        matched: list[tuple[int, float, int, Matching]] = []
-        for layer, registered in right.items():
+    best: dict[int, tuple[UnitProfiles, Matching]] = {}
+    trials, gated = 0, all({"gate", "up"} <= set(views) for views in left.values())
+    for profile, registered in right:
+        gated = gated and {"gate", "up"} <= set(registered)
+        for layer, views in left.items():
             matchings = _matchings(views, registered, least)
             trials += len(matchings)
-            matched.extend((m.agreeing, m.similarity, layer, m) for m in matchings)
-        _, _, layer, chosen = max(matched, key=lambda m: m[:3])
-        held = min(len(next(iter(right[layer].values()))) / max(theirs[layer].units_total, 1), 1.0)
-        best[suspect_layer] = (layer, chosen.test(), max(len(chosen.first) * held, 1.0))
-    gated = all({"gate", "up"} <= set(views) for side in (left, right) for views in side.values())
-    return FrameResult(frame, best, gated, max(trials, 1))
+            for found in matchings:
+                if layer not in best or found.rank > best[layer][1].rank:
+                    best[layer] = (profile, found)
+    return FrameResult(frame, {layer: _tested(*found) for layer, found in best.items()}, gated, max(trials, 1))
+
+
+def _tested(profile: UnitProfiles, found: Matching) -> tuple[int, Agreement, float]:
+    """(registered layer, test, units that would agree if the suspect were a copy)."""
+    held = min(len(next(iter(profile.views.values()))) / max(profile.units_total, 1), 1.0)
+    return profile.layer, found.test(), max(len(found.first) * held, 1.0)
 
 
 def _matchings(left: Views, right: Views, least: float) -> list[Matching]:
@@ -153,13 +153,14 @@ def _share(result: tuple[int, Agreement, float]) -> float:
 
 def _evidence(result: FrameResult) -> Evidence:
     tests = [test for _, test, _ in result.best.values()]
-    strongest = min(tests, key=lambda test: (test.log10_p, -test.agreeing))
+    _, strongest, expected = min(result.best.values(), key=lambda found: (found[1].log10_p, -found[1].agreeing))
     corrected = min(0.0, strongest.log10_p + float(np.log10(result.trials)))
     detail: dict[str, float | int | str] = {
         "kind": f"{result.frame} {'gated' if result.gated else 'ungated'}",
         "layers compared": len(tests),
         "strongest layer agreeing": strongest.agreeing,
         "strongest layer units": strongest.units,
+        "held": round(min(expected / max(strongest.units, 1), 1.0), 4),
         "similarity": round(strongest.similarity, 4),
         "trials": result.trials,
     }
@@ -179,6 +180,7 @@ def _heads(suspect: Fingerprint, reference: Fingerprint, least: float) -> Eviden
         "kind": "spectral heads",
         "strongest layer agreeing": test.agreeing,
         "strongest layer units": test.units,
+        "held": 1.0,
         "similarity": round(test.similarity, 4),
         "trials": 1,
     }

@@ -27,7 +27,9 @@ ASSUMPTIONS = (
     "assumes independent seeds and training that treats units alike; does not tell a copy from a sibling, "
     "and says nothing of who copied whom"
 )
-SAME_INIT_ANCHORED = 0.3  # below this the anchored Grams of two models have nothing in common
+# Coordinates alike, tokens and heads not: either blocks carried under a foreign embedding, which keep their
+# numbers (0.78 after pruning by 80 %), or one initialisation trained twice (0.55 after 100 steps, less later).
+SAME_INIT_SIMILARITY = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,11 @@ class Judgement:
     log10_calibrated: float
     similarity: float
 
+    @property
+    def accuses(self) -> bool:
+        """Whether it makes a finding."""
+        return self.verdict not in (Verdict.INDEPENDENT, Verdict.WEAK)
+
 
 def judge(comparison: Comparison, calibration: Calibration, references: int) -> Judgement:
     """The verdict on one comparison among ``references`` registered models."""
@@ -51,7 +58,20 @@ def judge(comparison: Comparison, calibration: Calibration, references: int) -> 
         verdict = Verdict.STRONG
     elif both <= calibration.suspected_log10_p:
         verdict = Verdict.SUSPECTED
+    if verdict is not Verdict.INDEPENDENT and _same_init(comparison, tests, calibration):
+        verdict = Verdict.WEAK
     return Judgement(comparison, verdict, exact, calibrated, similarity)
+
+
+def _same_init(comparison: Comparison, tests: Sequence[tuple[float, float, float]], calibration: Calibration) -> bool:
+    """Whether only coordinates agree, and no better than those of one initialisation trained twice."""
+    kinds = [str(evidence.detail.get("kind", "")) for evidence in comparison.evidence]
+    beyond = [max(exact, calibrated) <= calibration.suspected_log10_p for exact, calibrated, _ in tests]
+    alone = any(kind.startswith("anchored") for kind in kinds)
+    for kind, found, (_, _, similarity) in zip(kinds, beyond, tests, strict=True):
+        if found and (not kind.startswith("identity") or similarity >= SAME_INIT_SIMILARITY):
+            return False
+    return alone
 
 
 def _weigh(evidence: Evidence, calibration: Calibration, references: int, frames: int) -> tuple[float, float, float]:
@@ -65,7 +85,8 @@ def _weigh(evidence: Evidence, calibration: Calibration, references: int, frames
         int(evidence.detail["strongest layer agreeing"]),
         int(evidence.detail["strongest layer units"]),
     )
-    calibrated = calibration.calibrated_log10_p(kind, agreeing, units, int(evidence.detail["trials"]) * tried)
+    trials, held = int(evidence.detail["trials"]) * tried, float(evidence.detail["held"])
+    calibrated = calibration.calibrated_log10_p(kind, agreeing, units, trials, held)
     return min(0.0, evidence.log10_p + math.log10(tried)), calibrated, similarity
 
 
@@ -159,7 +180,9 @@ def acquittal(subject: RepoRevision, best: Judgement | None, coverage: Coverage,
     """Weights independent of every registered model's, as far as they were read, and how often that is wrong."""
     name = best.comparison.reference if best else None
     score = round(best.comparison.score, 4) if best else 0.0
-    return Acquittal(subject, name, score, calibration.miss_bound(coverage.budget), coverage)
+    weak = best is not None and best.verdict is Verdict.WEAK
+    found = Relation.SAME_INIT if weak else Relation.INDEPENDENT
+    return Acquittal(subject, name, score, calibration.miss_bound(coverage.budget), coverage, found)
 
 
 def with_usage(coverage: Coverage, requests: int, bytes_read: int) -> Coverage:
@@ -172,7 +195,7 @@ def beside_ancestor(protected: Judgement, ancestor: Judgement | None) -> Judgeme
 
     A registered model that was made from a public one shares its weights with all of that one's children.
     """
-    if ancestor is None or ancestor.verdict is Verdict.INDEPENDENT:
+    if ancestor is None or not ancestor.accuses:
         return protected
     nearer = (ancestor.similarity, _direct(ancestor)) >= (protected.similarity, _direct(protected))
     return replace(protected, verdict=Verdict.INDEPENDENT) if nearer else protected

@@ -13,7 +13,7 @@ from scanners import sketch
 from scanners.anchors import ANCHORS
 from scanners.measuring import Frames, PartSums, stream
 from scanners.opening import Checkpoint, open_checkpoint, read_anchors, weights_of
-from scanners.plan import HELD_UNITS, MAX_UNITS, Scope, everything, unit_roles, unit_rows
+from scanners.plan import BLOCK_ROWS, HELD_UNITS, MAX_UNITS, Scope, everything, unit_roles, unit_rows
 from scanners.records import (
     MISTAKEN,
     AnchorGeometry,
@@ -136,7 +136,8 @@ class Measurement:
         if len(roles) < 2:
             return
         total = sum(part.rows for part in block.parts[roles[0]])
-        held = _held(sum(len(part.identity) for part in sums[roles[0]]), self.schemes.key)
+        first = sums[roles[0]]
+        held = _held(sum(len(part.identity) for part in first), first[0].part.rows, self.schemes.key)
         views = {role.value: np.concatenate([p.identity for p in sums[role]])[held] for role in roles}
         self._keep_units("identity", block.layer, views, total)
         if self.anchors is not None:
@@ -219,12 +220,17 @@ def _union(*parts: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(set(chain(*parts))))
 
 
-def _held(units: int, key: bytes) -> NDArray[np.int64]:
-    """Which of the units read are kept: all of them, or a keyed choice of `HELD_UNITS`."""
+def _held(units: int, first: int, key: bytes) -> NDArray[np.int64]:
+    """Which of the units read are kept: all, or the run that a scan reads and a keyed choice of the others.
+
+    ``first`` is the number of units of the first part (of several experts): a scan reads a run of that one.
+    """
     if units <= HELD_UNITS:
         return np.arange(units)
-    chosen = sketch.generator(key, f"held:{units}").choice(units, HELD_UNITS, replace=False)
-    return np.sort(chosen)
+    start, stop = unit_rows(key, first, 2 * BLOCK_ROWS)
+    others = np.concatenate([np.arange(start), np.arange(stop, units)])
+    chosen = sketch.generator(key, f"held:{units}").choice(others, HELD_UNITS - (stop - start), replace=False)
+    return np.sort(np.concatenate([np.arange(start, stop), chosen]))
 
 
 def of(source: Source, revision: RepoRevision, schemes: Schemes) -> Fingerprint:

@@ -72,15 +72,20 @@ def first_look(layout: Layout, budget: Budget) -> Scope:
         return everything(layout)
     if budget is Budget.QUICK:
         return Scope(spread(layers, 2), BLOCK_ROWS, spread(layers, 1), ())
-    heads = max(layout.shape.heads, 1)
-    return Scope(spread(layers, 16), 2 * BLOCK_ROWS, spread(layers, 4), spread(layers, -(-32 // heads)))
+    return _wide(layout, 2 * BLOCK_ROWS)
+
+
+def _wide(layout: Layout, rows: int) -> Scope:
+    """Up to 16 layers' units, and as much attention as gives some 32 heads."""
+    layers, heads = len(layout.blocks), max(layout.shape.heads, 1)
+    return Scope(spread(layers, 16), rows, spread(layers, 4), spread(layers, -(-32 // heads)))
 
 
 def second_look(layout: Layout, budget: Budget) -> Scope:
     """What a suspect is read to: every layer, for its layer map."""
     layers = tuple(range(len(layout.blocks)))
     if budget is Budget.QUICK:
-        return first_look(layout, Budget.STANDARD)
+        return _wide(layout, BLOCK_ROWS)  # the same rows, so that what was read is not read again
     return Scope(layers, 2 * BLOCK_ROWS, (), layers)
 
 

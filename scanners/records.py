@@ -303,6 +303,7 @@ class Acquittal:
     score: float
     error_rate: float  # probability that a derived model looks like this, upper confidence bound
     coverage: Coverage
+    relation: Relation = Relation.INDEPENDENT  # or SAME_INIT: numbers in common that training has not moved
 
 
 @dataclass(frozen=True, slots=True)

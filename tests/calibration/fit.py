@@ -5,7 +5,7 @@ from typing import Any
 
 from scanners.calibration import Calibration, parse, upper_bound
 from scanners.finding import judge
-from scanners.records import Evidence, Verdict
+from scanners.records import Evidence
 from tests.calibration.cohort import CALIBRATION, digest
 from tests.calibration.measure import BUDGETS, Measured
 
@@ -90,4 +90,4 @@ def rates(calibration: Calibration, measured: Sequence[Measured]) -> dict[str, A
 
 
 def _found(measured: Measured, calibration: Calibration) -> bool:
-    return judge(measured.comparison, calibration, 2).verdict is not Verdict.INDEPENDENT
+    return judge(measured.comparison, calibration, 2).accuses

@@ -58,8 +58,12 @@ def test_a_suspect_is_read_in_every_layer(budget: Budget) -> None:
     assert second.unit_layers == second.attention_layers == tuple(range(40))
 
 
-def test_a_quick_suspect_gets_the_standard_look() -> None:
-    assert second_look(layout(40), Budget.QUICK) == first_look(layout(40), Budget.STANDARD)
+def test_a_quick_suspect_gets_the_standard_look_at_the_rows_it_was_read_by() -> None:
+    first, second = first_look(layout(40), Budget.QUICK), second_look(layout(40), Budget.QUICK)
+    wide = first_look(layout(40), Budget.STANDARD)
+    assert (second.unit_layers, second.attention_layers) == (wide.unit_layers, wide.attention_layers)
+    assert second.rows == first.rows
+    assert not set(second.without(first).unit_layers) & set(first.unit_layers)
 
 
 def test_what_was_read_is_not_read_again() -> None:
