@@ -185,11 +185,6 @@ def acquittal(subject: RepoRevision, best: Judgement | None, coverage: Coverage,
     return Acquittal(subject, name, score, calibration.miss_bound(coverage.budget), coverage, found)
 
 
-def with_usage(coverage: Coverage, requests: int, bytes_read: int) -> Coverage:
-    """The coverage with what the subject cost in all."""
-    return replace(coverage, requests=requests, bytes_read=bytes_read)
-
-
 def beside_ancestor(protected: Judgement, ancestor: Judgement | None) -> Judgement:
     """The judgement on a protected model, taken back where a known ancestor is as near or nearer.
 

@@ -7,6 +7,7 @@ W E^T stays as it was; whatever permutes the rows of W permutes the rows of the 
 """
 
 import hashlib
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +46,7 @@ def folded(values: NDArray[np.floating], key: bytes, label: str, dim: int = SKET
     a round-robin hash. For unrelated inputs the inner product has mean 0 and deviation 1/sqrt(dim).
     """
     centred = np.asarray(values, np.float32).ravel()
-    centred = centred - centred.mean()
-    flips = generator(key, f"fold:{label}:{centred.size}").integers(0, 2, centred.size, dtype=np.int8)
-    signed = centred * (2 * flips - 1)
-    padded = np.zeros(-(-signed.size // dim) * dim, np.float32)
-    padded[: signed.size] = signed
-    return unit(padded.reshape(-1, dim).sum(axis=0))
+    return folded_sparse(centred - centred.mean(), key, label, dim)
 
 
 def centred_gram(gram: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -95,12 +91,12 @@ def gram_sketch(frame: NDArray[np.floating], slots: NDArray[np.integer], total: 
     return folded_sparse(triangle[np.triu_indices(total, 1)], key, "gram")
 
 
-def folded_sparse(values: Vector, key: bytes, label: str) -> Vector:
+def folded_sparse(values: Vector, key: bytes, label: str, dim: int = SKETCH_DIM) -> Vector:
     """`folded` without the centring, which would fill the places of missing anchors."""
     flips = generator(key, f"fold:{label}:{values.size}").integers(0, 2, values.size, dtype=np.int8)
-    padded = np.zeros(-(-values.size // SKETCH_DIM) * SKETCH_DIM, np.float32)
+    padded = np.zeros(-(-values.size // dim) * dim, np.float32)
     padded[: values.size] = values * (2 * flips - 1)
-    return unit(padded.reshape(-1, SKETCH_DIM).sum(axis=0))
+    return unit(padded.reshape(-1, dim).sum(axis=0))
 
 
 def identity_frame(width: int, key: bytes) -> Matrix:
@@ -129,8 +125,13 @@ def product_spectrum(left: NDArray[np.floating], right: NDArray[np.floating]) ->
 def spectrum_sketch(query_key: Vector, value_output: Vector, key: bytes) -> Vector:
     """One unit vector (48,) for a head from its two spectra, under a keyed rotation."""
     joined = np.concatenate([query_key - query_key.mean(), value_output - value_output.mean()])
-    rotation, _ = np.linalg.qr(generator(key, "spectrum").standard_normal((joined.size, joined.size)))
-    return unit(rotation @ joined)
+    return unit(_rotation(joined.size, key) @ joined)
+
+
+@cache
+def _rotation(size: int, key: bytes) -> NDArray[np.float64]:
+    """The keyed rotation (size, size): the same for every head."""
+    return np.linalg.qr(generator(key, "spectrum").standard_normal((size, size)))[0]
 
 
 def grid_residual(block: Matrix) -> float:
